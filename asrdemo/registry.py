@@ -1,0 +1,358 @@
+"""models.yaml -> what may be loaded: checkpoints, language models, corpora.
+
+The file is data only: no tags, no code, no keys beyond those below. Everything wrong in it is found when it is read,
+with the file, the place, the key and what is allowed. Visitors choose from these ids; they never name a repository.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import Any, NoReturn, TypeVar
+
+import yaml
+
+from asrdemo import settings
+from asrdemo.errors import ConfigError, NotFoundError
+from asrdemo.text import PROFILES
+from asrdemo.types import DecoderOptions
+
+_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_HUB = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+_REVISION = re.compile(r"[0-9A-Za-z][\w./-]{0,120}")
+_ADAPTER = re.compile(r"[a-z]{3}(-[A-Za-z0-9_]+)*")  # MMS writes ISO 639-3, some with a script: uzb-script_cyrillic
+
+
+@dataclass(frozen=True)
+class CheckpointSpec:
+    """A speech recognition checkpoint: a local folder (`path`) or a repository on the Hugging Face Hub (`hub`).
+
+    language: BCP 47 code. profile: normalisation profile of asrdemo.text.
+    revision: commit, tag or `refs/pr/N` of the repository; only with hub.
+    adapter: MMS adapter language (ISO 639-3), or None. decoder: the options that suit the checkpoint.
+    """
+
+    id: str
+    title: str
+    language: str
+    profile: str
+    path: Path | None = None
+    hub: str | None = None
+    revision: str | None = None
+    adapter: str | None = None
+    decoder: DecoderOptions = DecoderOptions()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class LanguageModelSpec:
+    """A KenLM model: a local file (`path`) or `file` in a repository on the Hub.
+
+    unigrams: the word list, one a line: a local path, or a file name in the same repository.
+    alpha, beta: the weights that suit it, see DecoderOptions.
+    """
+
+    id: str
+    title: str
+    language: str
+    path: Path | None = None
+    hub: str | None = None
+    revision: str | None = None
+    file: str | None = None
+    unigrams: Path | str | None = None
+    alpha: float = 0.5
+    beta: float = 1.5
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class CorpusSpec:
+    """A folder in Common Voice layout. profile: how its sentences are normalised before scoring."""
+
+    id: str
+    title: str
+    language: str
+    profile: str
+    path: Path
+    note: str = ""
+
+
+_Spec = TypeVar("_Spec", CheckpointSpec, LanguageModelSpec, CorpusSpec)
+
+
+@dataclass(frozen=True)
+class Registry:
+    """What models.yaml lists, by id, in its order. The first checkpoint is the one the page opens with."""
+
+    checkpoints: Mapping[str, CheckpointSpec]
+    language_models: Mapping[str, LanguageModelSpec] = dataclasses.field(default_factory=dict)
+    corpora: Mapping[str, CorpusSpec] = dataclasses.field(default_factory=dict)
+
+    def checkpoint(self, id: str) -> CheckpointSpec:
+        """The checkpoint of that id. Raises NotFoundError with the ids there are."""
+        return _find(self.checkpoints, "checkpoint", id)
+
+    def language_model(self, id: str) -> LanguageModelSpec:
+        """The language model of that id. Raises NotFoundError with the ids there are."""
+        return _find(self.language_models, "language model", id)
+
+    def corpus(self, id: str) -> CorpusSpec:
+        """The corpus of that id. Raises NotFoundError with the ids there are."""
+        return _find(self.corpora, "corpus", id)
+
+    def with_language_model(self, spec: LanguageModelSpec) -> Registry:
+        """A registry that also has this language model, built in a session. Raises ConfigError if the id is taken."""
+        if spec.id in self.language_models:
+            raise ConfigError(f"There already is a language model {spec.id!r}; choose another id.")
+        models = MappingProxyType({**self.language_models, spec.id: spec})
+        return dataclasses.replace(self, language_models=models)
+
+
+def _find(specs: Mapping[str, _Spec], kind: str, id: str) -> _Spec:
+    if id not in specs:
+        raise NotFoundError(f"There is no {kind} {id!r}; available: {', '.join(specs) or 'none'}.")
+    return specs[id]
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice (YAML would silently keep the last)."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[str] = set()
+    for key, _ in node.value:
+        if key.value in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is given twice", key.start_mark)
+        seen.add(key.value)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+class _Entry:
+    """One mapping of the file, read key by key; remembers where it stands for messages."""
+
+    def __init__(self, data: object, where: str, folder: Path, keys: tuple[str, ...]) -> None:
+        self.where, self.folder = where, folder
+        if not isinstance(data, dict):
+            self.fail(f"expected a mapping with the keys {', '.join(keys)}, got {type(data).__name__}")
+        self.data: dict[str, Any] = data
+        for key in data:
+            if key not in keys:
+                self.fail(f"unknown key {key!r}; allowed: {', '.join(keys)}")
+
+    def fail(self, message: str) -> NoReturn:
+        raise ConfigError(f"{self.where}: {message}")
+
+    def text(self, key: str, default: str | None = None, pattern: re.Pattern[str] | None = None) -> str:
+        if key not in self.data:
+            if default is None:
+                self.fail(f"key {key!r} is missing")
+            return default
+        value = self.data[key]
+        if not isinstance(value, str):
+            self.fail(f"{key} must be text (quote it), got {value!r}")
+        value = value.strip()
+        if default is None and not value:
+            self.fail(f"{key} must not be empty")
+        if pattern is not None and not pattern.fullmatch(value):
+            self.fail(f"{key} is {value!r}; it must match {pattern.pattern}")
+        return value
+
+    def optional(self, key: str, pattern: re.Pattern[str] | None = None) -> str | None:
+        return self.text(key, pattern=pattern) if key in self.data else None
+
+    def number(self, key: str, default: float, low: float, high: float) -> float:
+        value = self.data.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            self.fail(f"{key} is {value!r}; expected a number from {low:g} to {high:g}")
+        return float(value)
+
+    def whole(self, key: str, default: int, low: int, high: int) -> int:
+        value = self.data.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            self.fail(f"{key} is {value!r}; expected a whole number from {low} to {high}")
+        return value
+
+    def choice(self, key: str, default: str | None, allowed: tuple[str, ...]) -> str:
+        value = self.text(key, default)
+        if value not in allowed:
+            self.fail(f"{key} is {value!r}; allowed: {', '.join(allowed)}")
+        return value
+
+    def path(self, key: str, directory: bool) -> Path:
+        """An existing file or folder. A relative path stays inside the folder of models.yaml; an absolute one is
+        the operator's own word and may point anywhere."""
+        given = Path(self.text(key))
+        path = given if given.is_absolute() else self.folder / given
+        if not given.is_absolute() and not path.resolve().is_relative_to(self.folder.resolve()):
+            self.fail(f"{key} is {str(given)!r}, which leaves {self.folder}; use an absolute path to point elsewhere")
+        if not (path.is_dir() if directory else path.is_file()):
+            self.fail(f"{key}: there is no {'folder' if directory else 'file'} {path}")
+        return path
+
+
+_CHECKPOINT_KEYS = ("id", "title", "language", "profile", "path", "hub", "revision", "adapter", "decoder", "note")
+_LM_KEYS = ("id", "title", "language", "path", "hub", "revision", "file", "unigrams", "alpha", "beta", "note")
+_CORPUS_KEYS = ("id", "title", "language", "profile", "path", "note")
+_SECTIONS = ("checkpoints", "language_models", "corpora")
+_DECODER_KEYS = tuple(f.name for f in dataclasses.fields(DecoderOptions))
+
+
+def _decoder(data: object, entry: _Entry) -> DecoderOptions:
+    e = _Entry(data, f"{entry.where}: decoder", entry.folder, _DECODER_KEYS)
+    d = DecoderOptions()
+    hotwords = e.data.get("hotwords", [])
+    if not isinstance(hotwords, list) or not all(isinstance(w, str) and w.strip() for w in hotwords):
+        e.fail(f"hotwords must be a list of words, got {hotwords!r}")
+    return DecoderOptions(
+        kind=e.choice("kind", d.kind, ("greedy", "beam")),  # type: ignore[arg-type]
+        lm=e.optional("lm", _ID),
+        beam_width=e.whole("beam_width", d.beam_width, 1, 1000),
+        alpha=e.number("alpha", d.alpha, 0, 5),
+        beta=e.number("beta", d.beta, -10, 10),
+        unk_offset=e.number("unk_offset", d.unk_offset, -100, 0),
+        beam_prune=e.number("beam_prune", d.beam_prune, -1000, 0),
+        token_prune=e.number("token_prune", d.token_prune, -1000, 0),
+        hotwords=tuple(w.strip() for w in hotwords),
+        hotword_weight=e.number("hotword_weight", d.hotword_weight, 0, 50),
+        n_best=e.whole("n_best", d.n_best, 1, 20),
+        engine=e.choice("engine", d.engine, ("auto", "pyctcdecode", "ctc-beam-decoder")),  # type: ignore[arg-type]
+    )
+
+
+def _source(e: _Entry, directory: bool) -> tuple[Path | None, str | None, str | None]:
+    """(path, hub, revision): exactly one of path and hub; revision belongs to hub and is required there."""
+    if ("path" in e.data) == ("hub" in e.data):
+        e.fail("give either path (local) or hub (owner/name on the Hugging Face Hub)")
+    if "path" in e.data:
+        if "revision" in e.data:
+            e.fail("revision belongs to hub, not to path")
+        return e.path("path", directory), None, None
+    if "revision" not in e.data:
+        e.fail("key 'revision' is missing: name the commit (or tag) of the repository")
+    return None, e.text("hub", pattern=_HUB), e.text("revision", pattern=_REVISION)
+
+
+def _checkpoint(e: _Entry) -> CheckpointSpec:
+    path, hub, revision = _source(e, directory=True)
+    if path is not None and not (path / "config.json").is_file():
+        e.fail(f"path: {path} has no config.json, so it is not a checkpoint folder")
+    return CheckpointSpec(
+        id=e.text("id"),
+        title=e.text("title"),
+        language=e.text("language"),
+        profile=e.choice("profile", "default", tuple(PROFILES)),
+        path=path,
+        hub=hub,
+        revision=revision,
+        adapter=e.optional("adapter", _ADAPTER),
+        decoder=_decoder(e.data.get("decoder", {}), e),
+        note=e.text("note", ""),
+    )
+
+
+def _language_model(e: _Entry) -> LanguageModelSpec:
+    path, hub, revision = _source(e, directory=False)
+    if (hub is None) == ("file" in e.data):
+        e.fail("file names the model inside a hub repository: it is required with hub and not allowed with path")
+    unigrams: Path | str | None = None
+    if "unigrams" in e.data:
+        unigrams = e.path("unigrams", directory=False) if hub is None else _inside(e, "unigrams")
+    return LanguageModelSpec(
+        id=e.text("id"),
+        title=e.text("title"),
+        language=e.text("language"),
+        path=path,
+        hub=hub,
+        revision=revision,
+        file=None if hub is None else _inside(e, "file"),
+        unigrams=unigrams,
+        alpha=e.number("alpha", 0.5, 0, 5),
+        beta=e.number("beta", 1.5, -10, 10),
+        note=e.text("note", ""),
+    )
+
+
+def _inside(e: _Entry, key: str) -> str:
+    """A file name inside a repository."""
+    name = e.text(key)
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        e.fail(f"{key} is {name!r}; expected a file inside the repository")
+    return name
+
+
+def _corpus(e: _Entry) -> CorpusSpec:
+    return CorpusSpec(
+        id=e.text("id"),
+        title=e.text("title"),
+        language=e.text("language"),
+        profile=e.choice("profile", "default", tuple(PROFILES)),
+        path=e.path("path", directory=True),
+        note=e.text("note", ""),
+    )
+
+
+def _section(
+    data: Mapping[str, Any], name: str, path: Path, keys: tuple[str, ...], build: Callable[[_Entry], _Spec]
+) -> Mapping[str, _Spec]:
+    entries = data.get(name)
+    entries = [] if entries is None else entries
+    if not isinstance(entries, list):
+        raise ConfigError(f"{path.name}: {name} must be a list, got {type(entries).__name__}")
+    specs: dict[str, _Spec] = {}
+    for index, item in enumerate(entries):
+        label = f" {item['id']!r}" if isinstance(item, dict) and isinstance(item.get("id"), str) else ""
+        entry = _Entry(item, f"{path.name}: {name}[{index}]{label}", path.parent, keys)
+        entry.text("id", pattern=_ID)
+        spec = build(entry)
+        if spec.id in specs:
+            entry.fail(f"id {spec.id!r} is already taken by {name}[{list(specs).index(spec.id)}]")
+        specs[spec.id] = spec
+    return MappingProxyType(specs)
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    except FileNotFoundError as error:
+        raise ConfigError(f"There is no registry {path}; set ASRDEMO_REGISTRY to the models.yaml to use.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path.name} is not UTF-8 text: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path.name} is not valid YAML of plain data: {error}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path.name}: expected a mapping with {', '.join(_SECTIONS)}, got {type(data).__name__}")
+    for key in data:
+        if key not in _SECTIONS:
+            raise ConfigError(f"{path.name}: unknown key {key!r}; allowed: {', '.join(_SECTIONS)}")
+    return data
+
+
+def read(path: Path | None = None) -> Registry:
+    """The registry in `path` (by default the one of the settings).
+
+    Raises ConfigError for anything that is not as described above: unknown keys, wrong types, numbers out of range,
+    duplicate ids, files that are not there, a decoder that names a language model that is not listed.
+    """
+    path = settings.read().registry if path is None else Path(path)
+    data = _parse(path)
+    registry = Registry(
+        checkpoints=_section(data, "checkpoints", path, _CHECKPOINT_KEYS, _checkpoint),
+        language_models=_section(data, "language_models", path, _LM_KEYS, _language_model),
+        corpora=_section(data, "corpora", path, _CORPUS_KEYS, _corpus),
+    )
+    if not registry.checkpoints:
+        raise ConfigError(f"{path.name}: checkpoints must list at least one checkpoint")
+    for spec in registry.checkpoints.values():
+        if spec.decoder.lm is not None and spec.decoder.lm not in registry.language_models:
+            raise ConfigError(
+                f"{path.name}: checkpoint {spec.id!r}: decoder: lm is {spec.decoder.lm!r}; "
+                f"listed language models: {', '.join(registry.language_models) or 'none'}"
+            )
+    return registry
