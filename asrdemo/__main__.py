@@ -1,0 +1,7 @@
+"""`python -m asrdemo`: see asrdemo.cli."""
+
+import sys
+
+from asrdemo.cli import main
+
+sys.exit(main())

@@ -1,0 +1,61 @@
+"""What the commands share: start-up, tables, progress, and how a command is added to the parser."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from asrdemo import registry, settings
+from asrdemo.registry import Registry
+from asrdemo.settings import Settings
+from asrdemo.types import Progress
+
+
+def start() -> tuple[Settings, Registry]:
+    """Settings from the environment, and models.yaml."""
+    limits = settings.read()
+    return limits, registry.read(limits.registry)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Columns padded to their widest cell; numbers to the right, rates in percent."""
+    header = [f"{name} %" if name in ("wer", "cer") else name for name in rows[0]]
+    cells = [[f"{100 * v:.2f}" if n in ("wer", "cer") else str(v) for n, v in row.items()] for row in rows]
+    widths = [max(len(line[i]) for line in [header, *cells]) for i in range(len(header))]
+    numeric = [isinstance(v, (int, float)) for v in rows[0].values()]
+    lines = [
+        "  ".join(
+            c.rjust(w) if right else c.ljust(w) for c, w, right in zip(line, widths, numeric, strict=True)
+        ).rstrip()
+        for line in [header, *cells]
+    ]
+    return "\n".join(lines)
+
+
+def progress() -> Progress | None:
+    """A one-line progress report on stderr, or None where nobody watches."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(done: int, total: int, note: str) -> None:
+        sys.stderr.write(f"\r\x1b[K{note} {done}/{total}" if done < total else "\r\x1b[K")
+        sys.stderr.flush()
+
+    return show
+
+
+def command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], what: str, example: str
+) -> argparse.ArgumentParser:
+    """A command with its help, an example, and the function that runs it and returns the exit code."""
+    made: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=what,
+        description=what[0].upper() + what[1:] + ".",
+        epilog=f"Example: {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.set_defaults(run=run)
+    return made
