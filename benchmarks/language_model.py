@@ -1,19 +1,14 @@
 """Perplexity of the built-in Kneser-Ney estimator beside lmplz's, and how long each takes.
 
-    python -m benchmarks.language_model            needs lmplz on the PATH
-    python -m benchmarks.language_model --record   also writes tests/data/lmplz_parity.json, which the tests hold us to
-
-Texts: a seeded synthetic one of about 200,000 words; a tiny one; and, where ../shared/corpora is, the sentences of
-speechocean762 and AN4. FILE arguments add texts of your own (the last tenth of the sentences is held out).
+Needs lmplz on the PATH. Texts: a seeded synthetic one of about 200,000 words; a tiny one; and, where
+../shared/corpora is, the sentences of speechocean762 and AN4.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,10 +17,11 @@ import numpy as np
 
 from asrdemo.decoding import lm_build
 from asrdemo.decoding.language_model import load
+from asrdemo.errors import NotFoundError
+from benchmarks.common import ROOT, SHARED, Options, table
 
-ROOT = Path(__file__).resolve().parent.parent
-SHARED = ROOT.parent / "shared" / "corpora"
 RECORD = ROOT / "tests" / "data" / "lmplz_parity.json"
+PERPLEXITIES = ("with_unknown", "without_unknown")
 TINY = ["the cat sat", "the cat ran", "a dog sat", "the dog ran home", "a cat"], ["the dog sat", "a bird ran"]
 
 
@@ -113,41 +109,45 @@ def built_in(train: list[str], held_out: list[str], order: int) -> dict[str, flo
     return {"with_unknown": found.with_unknown, "without_unknown": found.without_unknown, "seconds": seconds}
 
 
-def main() -> int:
-    """Print the table; returns 1 where a perplexity is more than 0.5 % off."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="*", type=Path)
-    parser.add_argument("--record", action="store_true")
-    arguments = parser.parse_args()
+def figures() -> list[dict]:
+    """Both sides' perplexities and seconds for every text and order. Raises NotFoundError without lmplz."""
     program = shutil.which("lmplz")
     if program is None:
-        print("lmplz is not on the PATH; nothing to compare with.", file=sys.stderr)
-        return 2
-    every = texts()
-    for path in arguments.files:
-        sentences = lm_build.read_sentences(path, "en")
-        every[path.name] = sentences[: len(sentences) * 9 // 10], sentences[len(sentences) * 9 // 10 :]
-    rows, worst = [], 0.0
-    print("text | words | order | lmplz | built-in | difference | lmplz s | built-in s")
-    for name, (train, held_out) in every.items():
+        raise NotFoundError(
+            "lmplz is not on the PATH, so there is nothing to compare with; build it from KenLM's source."
+        )
+    found = []
+    for name, (train, held_out) in texts().items():
         for order in lm_build.ORDERS:
             theirs, ours = with_lmplz(program, train, held_out, order), built_in(train, held_out, order)
-            off = max(abs(ours[k] / theirs[k] - 1) for k in ("with_unknown", "without_unknown"))
-            worst = max(worst, off)
+            off = max(abs(ours[k] / theirs[k] - 1) for k in PERPLEXITIES)
             words = sum(len(s.split()) for s in train)
-            print(
-                f"{name} | {words} | {order} | {theirs['with_unknown']:.3f} | {ours['with_unknown']:.3f} | {off:.2e} | "
-                f"{theirs['seconds']:.2f} | {ours['seconds']:.2f}",
-                flush=True,
-            )
-            figures = {k: round(theirs[k], 6) for k in ("with_unknown", "without_unknown")}
-            rows.append({"text": name, "words": words, "order": order, "lmplz": figures})
-    print(f"largest difference {worst:.2e} (allowed 5e-03)")
-    if arguments.record:
-        note = "Perplexities by lmplz of KenLM 0.3.0, recorded by `python -m benchmarks.language_model --record`."
-        RECORD.write_text(json.dumps({"note": note, "rows": rows}, indent=1) + "\n", encoding="utf-8")
-    return int(worst > 0.005)
+            found.append({"text": name, "words": words, "order": order, "lmplz": theirs, "ours": ours, "off": off})
+    return found
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def report(_: Options) -> str:
+    """Markdown: a row for each text and order."""
+    rows = [
+        [
+            f["text"],
+            f["words"],
+            f["order"],
+            *(f"{f[side]['with_unknown']:.3f}" for side in ("lmplz", "ours")),
+            f"{f['off']:.0e}",
+            *(f"{f[side]['seconds']:.2f}" for side in ("lmplz", "ours")),
+        ]
+        for f in figures()
+    ]
+    header = ["text", "words", "order", "lmplz", "built-in", "largest difference", "lmplz s", "built-in s"]
+    return "Perplexity on held-out sentences; 0.5 % apart (5e-03) is allowed.\n\n" + table(header, rows)
+
+
+def record() -> None:
+    """Write tests/data/lmplz_parity.json, which the tests hold us to where there is no lmplz."""
+    rows = [
+        {**{k: f[k] for k in ("text", "words", "order")}, "lmplz": {k: round(f["lmplz"][k], 6) for k in PERPLEXITIES}}
+        for f in figures()
+    ]
+    note = "Perplexities by lmplz of KenLM 0.3.0; see benchmarks/language_model.py."
+    RECORD.write_text(json.dumps({"note": note, "rows": rows}, indent=1) + "\n", encoding="utf-8")

@@ -1,32 +1,24 @@
 """What an hour costs over a minute: memory added and speed kept, each length in a process of its own.
 
-    python -m benchmarks.long_audio [--checkpoint ID] [--minutes 1 60] [--threads 2]
-
-Real recordings (../shared/corpora) are joined with short pauses; where there are none, the demo corpus. Targets: 60
-minutes add at most 500 MB over 1 minute and keep at least 0.9 of its RTFx (audio seconds per wall second).
+Real recordings are joined with short pauses. Targets: 60 minutes add at most 500 MB over 1 minute and keep at least
+0.9 of its RTFx (audio seconds per wall second).
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import resource
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-SOURCES = (
-    ROOT.parent / "shared" / "corpora" / "an4" / "clips",
-    ROOT.parent / "shared" / "corpora" / "speechocean762" / "clips",
-    ROOT / "demo" / "corpus" / "en" / "clips",
-)
-RATE = 16_000
+from benchmarks.common import ROOT, Options, real_clips, table
+
+RATE = 16_000  # Hz
 PAUSE = 0.4  # seconds between two recordings
-MAX_ADDED_MB, MIN_SHARE = 500, 0.9
+MINUTES = (1, 10, 60)
 
 
 def recording(minutes: float) -> np.ndarray:
@@ -34,11 +26,7 @@ def recording(minutes: float) -> np.ndarray:
     import soundfile as sf
     import soxr
 
-    folder_files = [sorted(folder.iterdir()) for folder in SOURCES if folder.is_dir()]
-    if not folder_files:
-        raise SystemExit("There is no speech to join: neither ../shared/corpora nor the demo corpus is here.")
-    paths = [path for group in folder_files[:2] for path in group]
-    np.random.default_rng(0).shuffle(paths)  # type: ignore[arg-type]
+    paths = [path for path, _ in real_clips(400)]
     whole = np.zeros(int(minutes * 60 * RATE), np.float32)
     at, turn = 0, 0
     while at < len(whole):
@@ -55,68 +43,58 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def measure(checkpoint: str, minutes: float, threads: int, precision: str) -> dict[str, float | str]:
-    """Hear one recording of that length in this process."""
+def measure(minutes: float, threads: int, precision: str) -> dict[str, float | str]:
+    """Hear one recording of that length in this process, with demo-en."""
     import torch
 
     from asrdemo import registry
     from asrdemo.acoustic import load
-    from asrdemo.registry import CheckpointSpec
     from asrdemo.types import Clip
 
     torch.set_num_threads(threads)
-    folder = Path(checkpoint)
-    if folder.is_dir():
-        spec = CheckpointSpec(folder.name, folder.name, "en", "en", path=folder)
-    else:
-        spec = registry.read().checkpoint(checkpoint)
-    model = load(spec, "cpu", precision)
-    model.emissions([Clip(recording(0.5))])  # warm up, before the clock and before the memory baseline
-    before = peak_mb()
+    model = load(registry.read().checkpoint("demo-en"), "cpu", precision)
+    model.emissions([Clip(recording(0.5))])  # warm up, before the clock
     clip = Clip(recording(minutes))
     began = time.perf_counter()
     heard = model.emissions([clip])[0]
     seconds = time.perf_counter() - began
     return {
-        "minutes": minutes,
         "rtfx": clip.duration / seconds,
         "peak_mb": peak_mb(),
-        "added_mb": peak_mb() - before,
         "cuts": len(heard.cuts),
         "precision": model.precision,
     }
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Print a table and whether the targets are met; returns 0 if they are."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--checkpoint", default="demo-en", help="an id of models.yaml, or a folder")
-    parser.add_argument("--minutes", type=float, nargs="+", default=[1, 10, 60])
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "int8"])
-    parser.add_argument("--one", type=float, help=argparse.SUPPRESS)
-    args = parser.parse_args(argv)
-    if args.one is not None:
-        print(json.dumps(measure(args.checkpoint, args.one, args.threads, args.precision)))
-        return 0
-    rows, precision = [], args.precision
-    print(f"{'minutes':>8} {'RTFx':>8} {'peak MB':>8} {'cuts':>6} precision")
-    for minutes in args.minutes:
-        command = [sys.executable, "-m", "benchmarks.long_audio", "--one", str(minutes), "--precision", precision]
-        command += ["--checkpoint", args.checkpoint, "--threads", str(args.threads)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=3600, check=False)
-        if done.returncode:
-            raise SystemExit(done.stderr)
-        row = json.loads(done.stdout.splitlines()[-1])
-        precision = row["precision"]  # all lengths in the precision that the first one chose
-        rows.append(row)
-        print(f"{minutes:8g} {row['rtfx']:8.1f} {row['peak_mb']:8.0f} {row['cuts']:6d} {precision}")
-    added = rows[-1]["peak_mb"] - rows[0]["peak_mb"]
-    share = rows[-1]["rtfx"] / rows[0]["rtfx"]
-    print(f"{args.minutes[-1]:g} minutes add {added:.0f} MB (at most {MAX_ADDED_MB}) and keep {share:.2f} of the RTFx "
-          f"(at least {MIN_SHARE})")  # fmt: skip
-    return 0 if added <= MAX_ADDED_MB and share >= MIN_SHARE else 1
+def in_a_process_of_its_own(minutes: float, threads: int, precision: str) -> dict[str, float | str]:
+    """`measure`, where nothing has used memory before."""
+    call = f"measure({minutes}, {threads}, {precision!r})"
+    code = f"import json; from benchmarks.long_audio import measure; print(json.dumps({call}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=3600, check=False
+    )
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-if __name__ == "__main__":
-    raise SystemExit(main())
+def report(options: Options) -> str:
+    """Markdown: one row for each length."""
+    found: list[dict] = []
+    for minutes in MINUTES:
+        chosen = found[0]["precision"] if found else "auto"  # all lengths in the precision that the first one chose
+        found.append(in_a_process_of_its_own(minutes, options.threads, chosen))
+    first = found[0]
+    rows = [
+        [
+            minutes,
+            f"{row['rtfx']:.1f}",
+            f"{row['rtfx'] / first['rtfx']:.2f}",
+            f"{row['peak_mb']:.0f}",
+            f"{row['peak_mb'] - first['peak_mb']:.0f}",
+            row["cuts"],
+        ]
+        for minutes, row in zip(MINUTES, found, strict=True)
+    ]
+    header = ["minutes", "RTFx", "share of 1 minute's", "peak MB", "MB over 1 minute", "cuts"]
+    return f"demo-en, {first['precision']}, {options.threads} threads.\n\n" + table(header, rows)

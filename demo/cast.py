@@ -1,0 +1,118 @@
+"""The cast of the demo corpus: 74 synthetic speakers, their splits, genders, ages and accents."""
+
+from dataclasses import dataclass
+
+from demo.synthesis import Voice
+from demo.voices import (
+    FEMALE,
+    HELD_OUT_ACCENT,
+    HELD_OUT_NAME,
+    MALE,
+    RESERVED_VARIANTS,
+    VARIANTS,
+    accent_name,
+    kokoro_blend,
+)
+
+CLIPS = {"train": 13, "dev": 11, "test": 11}  # clips a speaker
+# split -> eSpeak voices, each with the age its profile states (nothing: not stated, as for many real contributors)
+ESPEAK = {
+    "train": """
+        en-us+m1:thirties en-us+m3:twenties en-us+f2:twenties en-us+f5: en-us+Andy:fifties en-us+Annie:fourties
+        en-us+david:sixties en-us-nyc+m2:fourties en-us-nyc+f1:thirties en-us-nyc+adam: en-gb+m4:thirties
+        en-gb+f3:fourties en-gb+Alex:twenties en-gb+Andrea:fifties en-gb-x-rp+m6:fifties en-gb-x-rp+belinda:twenties
+        en-gb-x-rp+robert: en-gb-x-rp+john:seventies en-gb-x-gbclan+paul:fourties en-gb-x-gbclan+Steph:thirties
+        en-gb-x-gbclan+rob: en-gb-x-gbcwmd+caleb:twenties en-gb-x-gbcwmd+f1:fifties en-gb-x-gbcwmd+max:fourties
+        en-029+m8:fifties en-029+f2:thirties en-029+Denis: en-029+anika:teens""",
+    "dev": """
+        en-us+f4:thirties en-us+m7:fourties en-us-nyc+Mike: en-gb+m5:twenties en-gb-x-rp+linda:fifties
+        en-gb-x-gbcwmd+benjamin:thirties en-029+Alicia:twenties en-gb-scotland+m3:fourties en-gb-scotland+f5:""",
+    "test": """
+        en-us+Michael:fourties en-us+Steph2:twenties en-us+victor: en-us+grandpa:seventies en-us-nyc+pedro:thirties
+        en-us-nyc+steph3:fifties en-gb+Hugo:thirties en-gb+grandma:seventies en-gb-x-rp+m7:fifties
+        en-gb-x-rp+Alicia: en-gb-x-gbclan+edward:fourties en-gb-x-gbclan+f4:twenties en-gb-x-gbcwmd+m5:sixties
+        en-gb-x-gbcwmd+norbert: en-029+Michael:thirties en-029+linda:fourties en-gb-scotland+m1:thirties
+        en-gb-scotland+f2:twenties en-gb-scotland+Andy:fifties en-gb-scotland+Annie:""",
+}
+KOKORO_TRAIN = {
+    0: "thirties",
+    2: "twenties",
+    4: "",
+    1: "fourties",
+    3: "thirties",
+    5: "fifties",
+    6: "fourties",
+    7: "",
+}  # blend: age
+# Blends around a style vector that no training blend holds: mix, phonemes, size, gender, age
+KOKORO_RESERVED = {
+    "dev": [
+        ((("jf_tebukuro", 0.7), ("jf_alpha", 0.3)), "en-us", 0.98, FEMALE, "thirties"),
+        ((("jf_tebukuro", 0.4), ("jm_kumo", 0.6)), "en-gb", 0.95, MALE, "fourties"),
+    ],
+    "test": [
+        ((("jf_tebukuro", 1.0),), "en-us", 1.0, FEMALE, "twenties"),
+        ((("jf_tebukuro", 0.6), ("jf_nezumi", 0.4)), "en-gb", 0.95, FEMALE, "thirties"),
+        ((("jf_tebukuro", 0.35), ("jm_kumo", 0.65)), "en-us", 0.93, MALE, "fourties"),
+    ],
+}
+FLITE = {
+    "train": [("slt", FEMALE, "thirties"), ("rms", MALE, "fourties"), ("kal", MALE, "")],
+    "test": [("awb", MALE, "fourties")],
+}
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """One contributor of the demo corpus: the voice, and what its Common Voice profile says."""
+
+    client_id: str
+    voice: Voice
+    split: str
+    gender: str
+    age: str
+    accents: str
+
+
+def cast() -> list[Speaker]:
+    """Every speaker, in a fixed order."""
+    speakers = []
+    for split in CLIPS:
+        for entry in ESPEAK[split].split():
+            name, age = entry.split(":")
+            accent, variant = name.split("+")
+            speakers.append(
+                _speaker(
+                    Voice("espeak", name),
+                    f"espeak-{accent}-{variant}",
+                    split,
+                    _gender(variant),
+                    age,
+                    accent_name(accent),
+                )
+            )
+        for name, gender, age in FLITE.get(split, []):
+            accents = HELD_OUT_NAME if name == "awb" else accent_name("en-us")
+            speakers.append(_speaker(Voice("flite", name), f"flite-{name}", split, gender, age, accents))
+    for index, age in KOKORO_TRAIN.items():
+        voice, client, gender, accents = kokoro_blend(index)
+        speakers.append(_speaker(voice, client, "train", gender, age, accents))
+    for split, blends in KOKORO_RESERVED.items():
+        for number, (mix, accent, size, gender, age) in enumerate(blends):
+            voice = Voice("kokoro", accent, mix=mix, size=size)
+            speakers.append(_speaker(voice, f"kokoro-{split}-{number}", split, gender, age, accent_name(accent)))
+    return speakers
+
+
+def _speaker(voice: Voice, name: str, split: str, gender: str, age: str, accents: str) -> Speaker:
+    if split == "train" and HELD_OUT_ACCENT in voice.name:
+        raise ValueError(f"{voice.name}: the accent {HELD_OUT_ACCENT} is kept out of training")
+    return Speaker(f"synthetic-{name.lower()}", voice, split, gender, age, accents)
+
+
+def _gender(variant: str) -> str:
+    for table in (VARIANTS, RESERVED_VARIANTS):
+        for gender, names in table.items():
+            if variant in names:
+                return gender
+    raise ValueError(f"variant {variant!r} is in neither table of voices.py")
