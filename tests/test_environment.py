@@ -35,8 +35,9 @@ def test_pins_resolve_with_what_a_space_adds(tmp_path: Path) -> None:
     assert pin
     extra = tmp_path / "space.txt"
     extra.write_text(f"gradio[oauth,mcp]=={pin.group(1)}\nuvicorn>=0.14.0\nwebsockets>=10.4\nspaces\n")
+    pins = str(ROOT / "requirements.txt")
     for version in ("3.11", "3.12"):
-        command = [uv, "pip", "compile", "--quiet", "--python-version", version, str(ROOT / "requirements.txt"), str(extra)]
+        command = [uv, "pip", "compile", "--quiet", "--python-version", version, pins, str(extra)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=280)
         if re.search("dns error|Connect|failed to fetch|timed out", done.stderr, re.I):
             pytest.skip("no package index can be reached")

@@ -30,7 +30,8 @@ LAYERS = {
     "asrdemo.ui": 8,
     "app": 10,
 }
-HEAVY = {"torch", "transformers", "datasets", "pandas", "plotly", "gradio", "pyctcdecode", "kenlm", "scipy", "accelerate"}
+HEAVY = {"torch", "transformers", "datasets", "pandas", "plotly", "gradio", "pyctcdecode", "kenlm", "scipy"}
+LIGHT = ["asrdemo.cli", "asrdemo.transcribe", "asrdemo.live", "asrdemo.registry", "asrdemo.export"]
 
 
 def modules() -> dict[str, Path]:
@@ -100,7 +101,7 @@ def test_only_the_acoustic_package_and_training_know_transformers() -> None:
             assert not any(n.split(".")[0] in {"transformers", "torch"} for n in imported(path)), name
 
 
-@pytest.mark.parametrize("name", ["asrdemo.cli", "asrdemo.transcribe", "asrdemo.live", "asrdemo.registry", "asrdemo.export"])
+@pytest.mark.parametrize("name", LIGHT)
 def test_first_page_and_help_are_quick(name: str) -> None:
     """Importing these must not pull in anything heavy, directly or through our own modules."""
     seen, todo = set(), [name]
