@@ -64,7 +64,10 @@ def real_clips() -> list[Path]:
     """A few genuine recordings of different lengths and encodings. Skips where they are absent."""
     if not SHARED.is_dir():
         pytest.skip("real speech (../shared/corpora) is not on this machine")
-    picks = [sorted((SHARED / "an4" / "clips").iterdir())[::90], sorted((SHARED / "speechocean762" / "clips").iterdir())[::400]]
+    picks = [
+        sorted((SHARED / "an4" / "clips").iterdir())[::90],
+        sorted((SHARED / "speechocean762" / "clips").iterdir())[::400],
+    ]
     picks.append(sorted((SHARED / "cv-corpus-6.1-sample" / "en" / "clips").iterdir())[::20])
     return [path for group in picks for path in group]
 

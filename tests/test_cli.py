@@ -248,3 +248,16 @@ def test_every_command_has_help_and_an_example_that_parses(command):
     assert example.startswith("python -m asrdemo ")
     assert callable(parser().parse_args(shlex.split(example)[3:]).run)
     assert all(action.help for action in command._actions)
+
+
+def test_a_folder_and_a_file_serve_like_ids(cache, tmp_path, capsys):
+    checkpoint(tmp_path / "my-run")
+    (tmp_path / "text.txt").write_text("the cat sat\nthe dog ran\na cat ran\n")
+    assert run("lm", "build", "--text", tmp_path / "text.txt", "--order", 2, "--out", tmp_path / "my.arpa") == 0
+    capsys.readouterr()
+    audio, options = wav(tmp_path / "x.wav", "the cat ran"), ["--lm", tmp_path / "my.arpa", "--json"]
+    assert run("transcribe", audio, "--checkpoint", tmp_path / "my-run", *options) == 0
+    found = json.loads(capsys.readouterr().out)["transcripts"][0]
+    assert found["text"] == "the cat ran"
+    assert run("transcribe", audio, "--lm", tmp_path / "other.arpa") == 1
+    assert "There is no language model" in capsys.readouterr().err

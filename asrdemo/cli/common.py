@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from asrdemo import registry, settings
-from asrdemo.registry import Registry
+from asrdemo.registry import CheckpointSpec, LanguageModelSpec, Registry
 from asrdemo.settings import Settings
 from asrdemo.types import Progress
 
@@ -17,6 +19,30 @@ def start() -> tuple[Settings, Registry]:
     """Settings from the environment, and models.yaml."""
     limits = settings.read()
     return limits, registry.read(limits.registry)
+
+
+def with_checkpoint(known: Registry, name: str) -> Registry:
+    """The registry, with `name` as one more id where it is a checkpoint folder on this machine.
+
+    A folder's language is not known; its text is normalised by the profile `default`.
+    """
+    folder = Path(name)
+    if name in known.checkpoints or not (folder / "config.json").is_file():
+        return known
+    spec = CheckpointSpec(name, folder.resolve().name, "", "default", path=folder.resolve())
+    return replace(known, checkpoints={**known.checkpoints, name: spec})
+
+
+def with_language_model(known: Registry, name: str) -> Registry:
+    """The registry, with `name` as one more id where it is a KenLM file on this machine (its word list beside it)."""
+    file = Path(name)
+    if name in known.language_models or not file.is_file():
+        return known
+    words = file.with_name(file.name.removesuffix(".gz").rpartition(".")[0] + ".unigrams.txt")
+    spec = LanguageModelSpec(
+        name, file.name, "", path=file.resolve(), unigrams=words.resolve() if words.is_file() else None
+    )
+    return known.with_language_model(spec)
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from asrdemo import export
-from asrdemo.cli.common import command, progress, start, table
+from asrdemo.cli.common import command, progress, start, table, with_checkpoint, with_language_model
 from asrdemo.errors import AsrDemoError, AudioError, ConfigError, CorpusError, DecodingError, NotFoundError
 from asrdemo.settings import Settings
 from asrdemo.transcribe import OWN, Kind, Transcriber
@@ -68,8 +68,8 @@ class References:
 def run(args: argparse.Namespace) -> int:
     """`transcribe`: texts to stdout or files to --out; scores when there are references."""
     limits, known = start()
-    transcriber = Transcriber(known, limits)
     checkpoint = args.checkpoint or next(iter(known.checkpoints))
+    transcriber = Transcriber(with_language_model(with_checkpoint(known, checkpoint), args.lm or ""), limits)
     options = decoder_options(args, transcriber, checkpoint)
     if args.format != "txt" and not args.out and len(args.files) != 1:
         raise ConfigError(f"--format {args.format} of several files needs --out FOLDER (or use --json).")
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     for batch in _batches(files, limits, failed):
         for file, transcript in _transcribed(transcriber, batch, checkpoint, options, failed):
             totals.add(transcript)
-            reference = _scored(file, transcript, corpora, known.checkpoint(checkpoint).profile)
+            reference = _scored(file, transcript, corpora, transcriber.registry.checkpoint(checkpoint).profile)
             output.put(file, transcript, reference)
     output.end(corpora, totals)
     if args.files and any(not c.score.words.clips for c in corpora):
@@ -246,9 +246,9 @@ def add(commands: Any) -> None:
     option(
         "files", nargs="*", type=Path, metavar="FILE", help="audio files; none with --references means all its clips"
     )
-    option("--checkpoint", metavar="ID", help="see `checkpoints`; default: the first of models.yaml")
+    option("--checkpoint", metavar="ID|FOLDER", help="see `checkpoints`; default: the first of models.yaml")
     option("--decoder", choices=("greedy", "beam"), help="default: the checkpoint's; options below imply beam")
-    option("--lm", metavar="ID|none", help="language model for beam search, or none; default: the checkpoint's")
+    option("--lm", metavar="ID|FILE|none", help="language model for beam search; default: the checkpoint's")
     option("--hotwords", type=_hotwords, metavar="A,B", help="words or phrases to favour, separated by commas")
     option("--hotword-weight", type=float, metavar="W", help="how much to favour them, 0 to 50")
     option("--alpha", type=float, metavar="A", help="language model weight, 0 to 5")

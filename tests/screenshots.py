@@ -1,0 +1,98 @@
+"""Pictures of the pages for the README: `python -m tests.screenshots`, with Chromium and playwright at hand.
+
+Serves the real thing on a free port, clicks through it with a clip of the demo corpus at the microphone, and writes
+docs/transcribe-desktop.png, docs/transcribe-phone.png and docs/live-desktop.png, each below LIMIT bytes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from playwright.sync_api import Page, sync_playwright
+
+from asrdemo import registry, settings
+from asrdemo.audio import encode_wav, read_clip
+from asrdemo.transcribe import Transcriber
+from asrdemo.types import Clip
+from asrdemo.ui.build import build_ui, launch_options
+from asrdemo.ui.examples import Example, examples
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+LIMIT = 150_000
+LIVE_CLIPS = 4
+
+
+def transcribe(page: Page, url: str, card: int) -> None:
+    """An example clicked, its player loaded, the mouse out of the way."""
+    page.goto(url)
+    page.locator("#examples .card").nth(card).click()
+    page.wait_for_selector("#result .said", timeout=120_000)
+    page.wait_for_function("document.querySelector('#player #duration')?.textContent > '0:00'", timeout=60_000)
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(1200)
+
+
+def live(page: Page, url: str, seconds: float) -> None:
+    """Captions amid a sentence, after some have settled."""
+    page.goto(url)
+    page.get_by_role("tab", name="Live captions").click()
+    page.locator("[data-live=toggle]").click()
+    page.wait_for_selector(".live[data-state=listening]", timeout=120_000)
+    page.wait_for_timeout(int(seconds * 1000))
+    page.wait_for_function("document.querySelector('[data-live=tentative]').textContent.split(' ').length >= 3")
+
+
+def microphone(found: list[Example], folder: Path) -> tuple[Path, float]:
+    """A few clips in a row as a file for Chromium's fake microphone, and their length in seconds."""
+    pause = np.zeros(14_000, np.float32)
+    parts = [part for e in found[:LIVE_CLIPS] for part in (read_clip(e.path).samples, pause)]
+    clip = Clip(np.concatenate(parts))
+    path = folder / "microphone.wav"
+    path.write_bytes(encode_wav(clip))
+    return path, clip.duration
+
+
+def save(page: Page, name: str) -> None:
+    """Write a picture. Exits when it is too large for the repository."""
+    path = DOCS / f"{name}.png"
+    page.screenshot(path=path)
+    size = path.stat().st_size
+    print(f"{path.name}: {size:,} bytes")
+    if size > LIMIT:
+        sys.exit(f"{path.name} is {size:,} bytes; expected at most {LIMIT:,}. Show less on it.")
+
+
+def main(card: int = 0) -> None:
+    """Make all pictures. card: the example to show."""
+    chosen = settings.read()
+    transcriber = Transcriber(registry.read(chosen.registry), chosen)
+    served = build_ui(transcriber, chosen)
+    _, url, _ = served.launch(prevent_thread_lock=True, quiet=True, **launch_options(chosen))
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    DOCS.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        clip, seconds = microphone(examples(transcriber.registry), Path(folder))
+        flags = ["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+        flags.append(f"--use-file-for-fake-audio-capture={clip}")
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+        desktop = browser.new_page(viewport={"width": 1280, "height": 960}, color_scheme="light")
+        transcribe(desktop, url, card)
+        save(desktop, "transcribe-desktop")
+        phone = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="light", is_mobile=True)
+        transcribe(phone, url, card)
+        save(phone, "transcribe-phone")
+        talk = browser.new_page(
+            viewport={"width": 1280, "height": 800}, permissions=["microphone"], color_scheme="dark"
+        )
+        live(talk, url, seconds * 0.6)
+        save(talk, "live-desktop")
+        browser.close()
+    served.close()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
