@@ -1,0 +1,1 @@
+"""Recipe + corpora -> prepared shards -> run directory -> checkpoint."""
