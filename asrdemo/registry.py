@@ -19,7 +19,7 @@ import yaml
 from asrdemo import settings
 from asrdemo.errors import ConfigError, NotFoundError
 from asrdemo.text import PROFILES
-from asrdemo.types import DecoderOptions
+from asrdemo.types import DECODER_RANGES, LEAST_PRUNE, DecoderOptions
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
@@ -125,6 +125,8 @@ class _Loader(yaml.SafeLoader):
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[str] = set()
     for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise yaml.constructor.ConstructorError(None, None, "a key must be plain text", key.start_mark)
         if key.value in seen:
             raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is given twice", key.start_mark)
         seen.add(key.value)
@@ -173,10 +175,16 @@ class _Entry:
             self.fail(f"{key} is {value!r}; expected a number from {low:g} to {high:g}")
         return float(value)
 
-    def whole(self, key: str, default: int, low: int, high: int) -> int:
+    def below_zero(self, key: str, default: float) -> float:
+        value = self.data.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not LEAST_PRUNE <= value < 0:
+            self.fail(f"{key} is {value!r}; expected a number below 0")
+        return float(value)
+
+    def whole(self, key: str, default: int, low: float, high: float) -> int:
         value = self.data.get(key, default)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            self.fail(f"{key} is {value!r}; expected a whole number from {low} to {high}")
+            self.fail(f"{key} is {value!r}; expected a whole number from {low:g} to {high:g}")
         return value
 
     def choice(self, key: str, default: str | None, allowed: tuple[str, ...]) -> str:
@@ -213,15 +221,15 @@ def _decoder(data: object, entry: _Entry) -> DecoderOptions:
     return DecoderOptions(
         kind=e.choice("kind", d.kind, ("greedy", "beam")),  # type: ignore[arg-type]
         lm=e.optional("lm", _ID),
-        beam_width=e.whole("beam_width", d.beam_width, 1, 1000),
-        alpha=e.number("alpha", d.alpha, 0, 5),
-        beta=e.number("beta", d.beta, -10, 10),
-        unk_offset=e.number("unk_offset", d.unk_offset, -100, 0),
-        beam_prune=e.number("beam_prune", d.beam_prune, -1000, 0),
-        token_prune=e.number("token_prune", d.token_prune, -1000, 0),
+        beam_width=e.whole("beam_width", d.beam_width, *DECODER_RANGES["beam_width"]),
+        alpha=e.number("alpha", d.alpha, *DECODER_RANGES["alpha"]),
+        beta=e.number("beta", d.beta, *DECODER_RANGES["beta"]),
+        unk_offset=e.number("unk_offset", d.unk_offset, *DECODER_RANGES["unk_offset"]),
+        beam_prune=e.below_zero("beam_prune", d.beam_prune),
+        token_prune=e.below_zero("token_prune", d.token_prune),
         hotwords=tuple(w.strip() for w in hotwords),
-        hotword_weight=e.number("hotword_weight", d.hotword_weight, 0, 50),
-        n_best=e.whole("n_best", d.n_best, 1, 20),
+        hotword_weight=e.number("hotword_weight", d.hotword_weight, *DECODER_RANGES["hotword_weight"]),
+        n_best=e.whole("n_best", d.n_best, *DECODER_RANGES["n_best"]),
         engine=e.choice("engine", d.engine, ("auto", "pyctcdecode", "ctc-beam-decoder")),  # type: ignore[arg-type]
     )
 
@@ -273,8 +281,8 @@ def _language_model(e: _Entry) -> LanguageModelSpec:
         revision=revision,
         file=None if hub is None else _inside(e, "file"),
         unigrams=unigrams,
-        alpha=e.number("alpha", 0.5, 0, 5),
-        beta=e.number("beta", 1.5, -10, 10),
+        alpha=e.number("alpha", 0.5, *DECODER_RANGES["alpha"]),
+        beta=e.number("beta", 1.5, *DECODER_RANGES["beta"]),
         note=e.text("note", ""),
     )
 
@@ -322,6 +330,8 @@ def _parse(path: Path) -> dict[str, Any]:
         data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except FileNotFoundError as error:
         raise ConfigError(f"There is no registry {path}; set ASRDEMO_REGISTRY to the models.yaml to use.") from error
+    except OSError as error:
+        raise ConfigError(f"The registry {path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path.name} is not UTF-8 text: {error}") from error
     except yaml.YAMLError as error:

@@ -66,6 +66,6 @@ def normalise(text: str, name: str = "default") -> str:
     if p.drop_arabic_vowels:
         text = _ARABIC_OPTIONAL.sub("", text)
     kept = "".join(c if c in p.keep or unicodedata.category(c)[0] in "LMN" else " " for c in text)
-    words = (w.strip("'") or "" for w in kept.split())
+    words = (w.strip(p.keep) for w in kept.split())  # quotes and dashes; within a word they are apostrophes and hyphens
     text = " ".join(w for w in words if w)
     return " ".join(c for c in text if c != " ") if p.by_character else text

@@ -97,6 +97,18 @@ class DecoderOptions:
     engine: Literal["auto", "pyctcdecode", "ctc-beam-decoder"] = "auto"
 
 
+DECODER_RANGES: dict[str, tuple[float, float]] = {
+    "beam_width": (1, 1000),
+    "n_best": (1, 20),
+    "alpha": (0, 5),
+    "beta": (-10, 10),
+    "unk_offset": (-100, 0),
+    "hotword_weight": (0, 50),
+}
+"""Least and most of the fields of DecoderOptions that have both; wherever options come from, these hold."""
+LEAST_PRUNE = -1e6  # beam_prune and token_prune: nothing is pruned here
+
+
 @dataclass(frozen=True)
 class Word:
     """A word at its time. start, end: seconds; confidence: 0 to 1, see asrdemo.decoding.confidence."""

@@ -142,22 +142,32 @@ def test_network_computes_what_transformers_does(norm: str, stable: bool, adapte
                 torch.testing.assert_close(one, other, atol=2e-5, rtol=0)
 
 
-def test_other_architectures_run_too(tmp_path: Path, tiny_checkpoint_layer: Path, spoken: list[Clip]) -> None:
-    from transformers import HubertConfig, HubertForCTC
+@pytest.mark.parametrize("kind", ["Hubert", "WavLM", "Data2VecAudio", "UniSpeechSat", "Wav2Vec2Conformer"])
+def test_other_architectures_run_too(
+    tmp_path: Path, tiny_checkpoint_layer: Path, tone: np.ndarray, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """In every precision that `auto` may try: here bf16 never wins, so that int8 is tried wherever it can be had."""
+    import transformers
 
-    folder = tmp_path / "hubert"
+    folder = tmp_path / "other"
     shutil.copytree(tiny_checkpoint_layer, folder)
-    config = HubertConfig(
+    config = getattr(transformers, f"{kind}Config")(
         vocab_size=32, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=48,
         conv_dim=(16,) * 7, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2, pad_token_id=0,
+        **({"conv_pos_kernel_size": 5} if kind == "Data2VecAudio" else {}),
     )  # fmt: skip
-    HubertForCTC(config).save_pretrained(folder)
-    for kind in ("fp32", "bf16"):
-        model = load(spec_of(folder), "cpu", kind)
-        heard = model.emissions(spoken[:3])
-        for clip, one in zip(spoken[:3], heard, strict=True):
-            assert np.array_equal(model.emissions([clip])[0].log_probs, one.log_probs)
-            assert one.log_probs.dtype == np.float32 and np.isfinite(one.log_probs).all()
+    reference = getattr(transformers, f"{kind}ForCTC")(config).eval()
+    reference.save_pretrained(folder)
+    clips = [Clip(tone), Clip(tone[:9000] * np.linspace(0, 1, 9000, dtype=np.float32))]
+    waves = [torch.from_numpy((c.samples - c.samples.mean()) / np.sqrt(c.samples.var() + 1e-7)) for c in clips]
+    with torch.inference_mode():
+        expected = [torch.log_softmax(reference(wave[None]).logits[0], -1).numpy() for wave in waves]
+    monkeypatch.setattr(precision, "PLENTY", np.inf)
+    for wanted, slack in (("fp32", 1e-4), ("bf16", 0.1), ("auto", 0.1)):
+        heard = load(spec_of(folder), "cpu", wanted).emissions(clips)
+        for one, other in zip(heard, expected, strict=True):
+            assert one.log_probs.dtype == np.float32
+            np.testing.assert_allclose(one.log_probs, other, atol=slack)
 
 
 # --- emissions --------------------------------------------------------------------------------------------------------
@@ -233,6 +243,8 @@ class Fake:
 
     def to(self, device: torch.device) -> Fake:
         return self
+
+    int8 = True
 
 
 @pytest.mark.parametrize(
@@ -376,6 +388,23 @@ def test_capitals_follow_the_profile(copied: Callable[..., Path], profile: str, 
     v = load(spec, "cpu", "fp32").vocabulary
     assert v.tokens[6] == letter and v.tokens[6 + 8] == dotless
     assert v.tokens[1] == "<s>"
+
+
+def test_fingerprint_tells_apart_what_is_written_differently(copied: Callable[..., Path]) -> None:
+    """Emissions carry their vocabulary and are kept by fingerprint: two entries over one folder must not share them."""
+    folder = revoke(copied(), lambda v: {t.upper() if len(t) == 1 else t: i for t, i in v.items()})
+    found = {
+        load(CheckpointSpec("tiny", "Tiny", "en", profile, path=folder), "cpu", "fp32").fingerprint
+        for profile in ("en", "tr", "raw", "default")
+    }
+    assert len(found) == 3, "en and default write the same"
+
+
+@pytest.mark.parametrize("name", ["preprocessor_config.json", "processor_config.json"])
+def test_broken_settings(copied: Callable[..., Path], name: str) -> None:
+    folder = copied(drop=tuple(n for n in ("preprocessor_config.json",) if n != name))
+    (folder / name).write_text("{")
+    refused(folder, f"{name} of the checkpoint cannot be read as JSON")
 
 
 def test_mixed_case_is_left_alone(copied: Callable[..., Path]) -> None:

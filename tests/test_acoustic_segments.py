@@ -83,16 +83,33 @@ def test_windows_of_a_live_recording_are_those_of_its_file(
 
 
 def test_cuts_fall_into_pauses() -> None:
-    samples = sound([(5, 0.1), (1.2, 1e-4), (6, 0.1), (1.2, 1e-4), (7, 0.1)])
+    samples = sound([(13, 0.1), (1.2, 1e-4), (6, 0.1), (1.2, 1e-4), (7, 0.1)])
     found = segment(samples)
     assert [s.pause for s in found] == [True] * 3
-    assert 5.0 < found[0].end / SAMPLE_RATE < 6.2
-    assert 12.2 < found[1].end / SAMPLE_RATE < 13.4
+    assert 13.0 < found[0].end / SAMPLE_RATE < 14.2
+    assert 20.2 < found[1].end / SAMPLE_RATE < 21.4
+
+
+@pytest.mark.parametrize("pattern", [[(4, 0.1), (2, 1e-4), (4, 0.1), (1.9, 0.0)], [(1, 0.1), (2.9, 0.0), (8, 0.1)]])
+def test_clips_up_to_12_seconds_stay_whole(pattern: list[tuple[float, float]]) -> None:
+    """However long their pauses are: half a sentence is heard, and read by a language model, worse than a whole one."""
+    assert len(segment(sound(pattern))) == 1
+    samples = sound(pattern)
+    (window,) = windows(samples, 320, 400)
+    assert (window.start, window.end, window.skip) == (0, len(samples), 0)
+
+
+def test_three_silent_seconds_end_even_the_first_segment() -> None:
+    """Live captions commit what was said once nothing follows."""
+    samples = sound([(2, 0.1), (6, 1e-4)])
+    first = segment(samples)[0]
+    assert first.pause and 2 < first.end / SAMPLE_RATE < 5
 
 
 def test_short_pauses_count_only_later() -> None:
-    assert len(segment(sound([(6, 0.1), (0.4, 1e-4), (4, 0.1)]))) == 1
-    assert len(segment(sound([(13, 0.1), (0.4, 1e-4), (4, 0.1)]))) == 2
+    begin = [(13, 0.1), (0.4, 1e-4)]  # the first cut
+    assert len(segment(sound([*begin, (6, 0.1), (0.4, 1e-4), (4, 0.1)]))) == 2
+    assert len(segment(sound([*begin, (13, 0.1), (0.4, 1e-4), (4, 0.1)]))) == 3
 
 
 def test_without_pauses_windows_overlap() -> None:

@@ -269,6 +269,8 @@ def test_as_float32_leaves_float32_alone() -> None:
         ((4_000_000_000, sine()), "sampled at 4,000,000,000 Hz"),
         ((float("nan"), sine()), "sampled at nan Hz"),
         ((16_000.5, sine()), "expected a whole number"),
+        ((10**400, sine()), "sampled at 10,000,000,000"),
+        ((np.complex64(16_000), sine()), "expected (sampling rate in Hz, samples)"),
         ((True, sine()), "expected (sampling rate in Hz, samples)"),
         (("16000", sine()), "expected (sampling rate in Hz, samples)"),
         ((sine(), 16_000), "expected (sampling rate in Hz, samples)"),

@@ -131,6 +131,13 @@ def sample(slope: float, offset: float, n: int, seed: int) -> tuple[np.ndarray, 
     return r, rng.random(n) < p
 
 
+@pytest.mark.parametrize("slope", [0.01, 60.0, 1e6])
+def test_steep_maps_stay_in_range(slope: float) -> None:
+    """exp() overflows beyond 709."""
+    calibration = Calibration(slope=slope)
+    assert 0 <= calibration([-50.0]) < 0.5 < calibration([0.0]) <= 1
+
+
 def test_fitting_finds_the_map_and_mends_the_calibration() -> None:
     r, correct = sample(0.6, -1.0, 8000, seed=0)
     slope, offset = confidence.fit(r, correct)

@@ -216,6 +216,14 @@ def test_opened_once_and_again_after_a_change(built: lm_build.BuiltLanguageModel
     assert second.fingerprint != first.fingerprint and "something" in (second.unigrams or ())
 
 
+def test_unpacked_again_where_somebody_cleaned_up(built: lm_build.BuiltLanguageModel) -> None:
+    """ctc-beam-decoder reads the unpacked file whenever a weight changes."""
+    spec = built.spec("gone")
+    first = open_language_model(spec)
+    first.path.unlink()
+    assert open_language_model(spec).path.is_file()
+
+
 def test_few_models_stay_open(tmp_path: Path) -> None:
     for i in range(language_model.KEPT + 2):
         built = build_language_model([f"a word {i}"], 2, tmp_path / f"{i}.arpa", builder="built-in")

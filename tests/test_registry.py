@@ -77,6 +77,8 @@ BAD = {
     "unknown key": ("path: ckpt,", "path: ckpt, hubb: x/y,", r"checkpoints\[0\] 'one': unknown key 'hubb'; allowed"),
     "unknown section": ("corpora:", "corpuses:", "models.yaml: unknown key 'corpuses'; allowed: checkpoints"),
     "unknown decoder key": ("alpha: 0.8", "alfa: 0.8", r"'one': decoder: unknown key 'alfa'; allowed: kind, lm"),
+    "pruning": ("alpha: 0.8", "beam_prune: 0", "beam_prune is 0; expected a number below 0"),
+    "key that is a list": ("alpha: 0.8", "? [a] : 1", "not valid YAML of plain data: .*a key must be plain text"),
     "range": ("alpha: 0.8", "alpha: 80", "alpha is 80; expected a number from 0 to 5"),
     "type": ("alpha: 0.8", "alpha: yes", "alpha is True; expected a number"),
     "choice": ("kind: beam", "kind: beams", "kind is 'beams'; allowed: greedy, beam"),

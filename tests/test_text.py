@@ -22,6 +22,7 @@ from asrdemo.text import PROFILES, normalise
         ("مُحَمَّدٌ، نعم؟", "ar", "محمد نعم"),
         ("你好，世界。 OK", "zh", "你 好 世 界 o k"),
         ("La col·lecció, se'n va", "ca", "la col·lecció se'n va"),
+        ("- Vine-hi - digué -", "ca", "vine-hi digué"),
         ("Añо\tdos\n tres", "default", "añо dos tres"),
         ("  Keep  EVERYTHING! ", "raw", "Keep EVERYTHING!"),
         ("...", "en", ""),

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+_READ_DIRECTLY = ("wavlm",)  # their attention takes the weights out of its linear layers, which int8 ones hide
+
 
 class OneByOne(nn.Module):
     """Any model of transformers that hears raw samples. Never pads, so no recording can change another's text."""
@@ -17,6 +19,7 @@ class OneByOne(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model: Any = model.eval().requires_grad_(False)
+        self.int8 = getattr(model.config, "model_type", None) not in _READ_DIRECTLY
 
     def cast(self, dtype: torch.dtype) -> OneByOne:
         """A copy in that type."""

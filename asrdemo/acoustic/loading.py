@@ -18,7 +18,7 @@ from asrdemo.acoustic.engines import OneByOne
 from asrdemo.acoustic.model import CUDA_ROWS, AcousticModel, Geometry
 from asrdemo.errors import CheckpointError
 from asrdemo.registry import CheckpointSpec
-from asrdemo.types import SAMPLE_RATE, Progress
+from asrdemo.types import SAMPLE_RATE, Progress, Vocabulary
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -27,6 +27,7 @@ _STEPS = 4
 _HEADS = ("lm_head.", "ctc_head.")
 _SPARE = "masked_spec_embed"  # used in training only; some published checkpoints lack it
 
+_building = threading.Lock()  # while transformers builds a model it replaces functions of torch.nn.init for all threads
 _chosen: dict[tuple[str, str], str] = {}  # (fingerprint, device) -> precision, for the life of the process
 _chosen_lock = threading.Lock()
 
@@ -47,17 +48,17 @@ def load(
     config = _config(folder)
     files = store.weight_files(folder)
     _check_head(files, config.model_type)
-    fingerprint = _fingerprint(folder, files, spec.adapter)
+    normalise = _normalises(folder)
     tell(1, _STEPS, f"loading {spec.title}")
     model = _model(folder, spec)
     columns = int(model.config.vocab_size)
     words = vocabulary.read(folder, spec.profile, columns, model.config.pad_token_id, spec.adapter)
     geometry = _geometry(model)
+    fingerprint = _fingerprint(folder, files, spec.adapter, words)
     engine: Any = (network.Network if network.supports(model) else OneByOne)(model).to(place)
     tell(2, _STEPS, "choosing the precision")
     engine, report = _precise(engine, place, precision, fingerprint)
     tell(_STEPS, _STEPS, "ready")
-    normalise = _normalises(folder)
     seconds = time.perf_counter() - began
     return AcousticModel(spec, engine, words, geometry, normalise, place, report, fingerprint, seconds)
 
@@ -136,14 +137,15 @@ def _model(folder: Path, spec: CheckpointSpec) -> PreTrainedModel:
     bar = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        model, info = AutoModelForCTC.from_pretrained(
-            folder,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
+        with _building:
+            model, info = AutoModelForCTC.from_pretrained(
+                folder,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
         if spec.adapter is not None:
             model.load_adapter(spec.adapter, use_safetensors=True, local_files_only=True)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
@@ -186,9 +188,8 @@ def _normalises(folder: Path) -> bool:
     """Whether the checkpoint expects zero mean and unit variance; checks its sample rate on the way."""
     settings: dict[str, Any] = {}
     for name in ("preprocessor_config.json", "processor_config.json"):
-        path = folder / name
-        if path.is_file() and not settings:
-            data = json.loads(path.read_text(encoding="utf-8"))
+        if not settings:
+            data = store.read_json(folder, name)
             settings = data.get("feature_extractor", data)
     rate = settings.get("sampling_rate", SAMPLE_RATE)
     if rate != SAMPLE_RATE:
@@ -196,12 +197,10 @@ def _normalises(folder: Path) -> bool:
     return bool(settings.get("do_normalize", True))
 
 
-def _fingerprint(folder: Path, files: list[Path], adapter: str | None) -> str:
-    """Short SHA-256 over everything that decides what the model hears."""
-    whole = hashlib.sha256()
-    extra = [
-        folder / name for name in ("config.json", "vocab.json", "preprocessor_config.json", "processor_config.json")
-    ]
+def _fingerprint(folder: Path, files: list[Path], adapter: str | None, words: Vocabulary) -> str:
+    """Short SHA-256 over everything that decides what the model hears, and how it is written."""
+    whole = hashlib.sha256(repr((words.tokens, words.blank, sorted(words.special))).encode())
+    extra = [folder / name for name in ("config.json", "preprocessor_config.json", "processor_config.json")]
     if adapter is not None:
         extra.append(folder / f"adapter.{adapter}.safetensors")
     for path in [*extra, *files]:

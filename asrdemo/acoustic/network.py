@@ -40,6 +40,8 @@ def supports(model: PreTrainedModel) -> bool:
 class Network(nn.Module):
     """A Wav2Vec2ForCTC rearranged. Takes over the model's weights: the model is not to be used afterwards."""
 
+    int8 = True
+
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         base: Any = model.wav2vec2

@@ -29,7 +29,12 @@ PROBE_SECONDS = 3.0
 
 
 class Engine(Protocol):
-    """What computes log-probabilities: Network, or a model of transformers behind the same call."""
+    """What computes log-probabilities: Network, or a model of transformers behind the same call.
+
+    int8: whether its linear layers may be replaced by int8 ones.
+    """
+
+    int8: bool
 
     def __call__(self, waves: Sequence[Tensor], rows: int | None = None) -> list[Tensor]: ...
 
@@ -77,7 +82,7 @@ def choose(
     else:
         small = _quantised(engine)
         if small is None:
-            notes.append("int8 not tried: this torch has no dynamic quantisation, or the model no linear layers for it")
+            notes.append("int8 not tried: this torch has no dynamic quantisation, or the model cannot have it")
         else:
             heard, seconds["int8"] = _timed(small, waves, rows)
             keeps = _greedy(heard) == _greedy(plain)
@@ -95,17 +100,19 @@ def _converted(engine: Engine, precision: str, device: torch.device) -> Engine:
         return engine.cast(torch.bfloat16)
     small = _quantised(engine) if device.type == "cpu" else None
     if small is None:
-        raise CheckpointError("int8 needs a CPU and a torch with torch.ao.quantization; use fp32 or bf16.")
+        raise CheckpointError(
+            "int8 needs a CPU, a torch with torch.ao.quantization, and a checkpoint that is no WavLM; use fp32 or bf16."
+        )
     return small
 
 
 def _quantised(engine: Engine) -> Engine | None:
-    """A copy with int8 linear layers, or None where torch cannot make one (it plans to drop this)."""
+    """A copy with int8 linear layers, or None where torch (it plans to drop this) or the model cannot have them."""
     try:
         from torch.ao.quantization import quantize_dynamic
     except ImportError:
         return None
-    if not isinstance(engine, nn.Module) or torch.backends.quantized.engine == "none":
+    if not isinstance(engine, nn.Module) or not engine.int8 or torch.backends.quantized.engine == "none":
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,5 +1,8 @@
 """Where long recordings are cut: at pauses where there are any, else anywhere, with context on both sides.
 
+A recording of up to 12 s, as most clips of a corpus are, is cut only where nobody speaks for 3 s: else its text is what
+the checkpoint makes of the whole of it, as in any other tool.
+
 `Cutter` decides as the samples come in, without looking ahead, so a file and a live recording of the same sound are
 cut at the same places. Its work and memory for a second of audio do not depend on how long the recording is.
 """
@@ -14,6 +17,7 @@ from asrdemo.types import SAMPLE_RATE
 
 HOP = SAMPLE_RATE // 50  # samples in a level frame: 20 ms
 SHORTEST = 4 * 50  # level frames before a segment may end: 4 s, and then only in a pause of ...
+FIRST_PAUSE = 150  # ... 3 s in the first 12 s of a recording, later of ...
 LONG_PAUSE = 50  # ... 1 s; what is asked of a pause falls to
 SHORT_PAUSE = 15  # 0.3 s
 ENOUGH = 12 * 50  # at 12 s
@@ -102,9 +106,10 @@ class Cutter:
         self._quiet = self._quiet + 1 if level <= max(self._loudest * depth, SILENCE) else 0
         return length >= LONGEST or (length >= SHORTEST and self._quiet >= self._asked(length))
 
-    @staticmethod
-    def _asked(length: int) -> float:
+    def _asked(self, length: int) -> float:
         """Level frames a pause must last to end a segment of that length."""
+        if self._start == 0 and length < ENOUGH:
+            return FIRST_PAUSE
         early = max(0.0, (ENOUGH - length) / (ENOUGH - SHORTEST))
         return SHORT_PAUSE + early * (LONG_PAUSE - SHORT_PAUSE)
 
@@ -121,7 +126,7 @@ class Cutter:
         self._start += at
         left, self._levels = self._levels[at:], []
         self._reset()
-        for level in left:  # too few to be cut again: at most BACK, which is less than LONGEST
+        for level in left:  # at most BACK, less than LONGEST; a pause among them is still one at the next level
             self._take(level)
         return segment
 

@@ -6,12 +6,13 @@ weights as a pickle only is refused before anything is downloaded.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -86,6 +87,20 @@ def weight_files(folder: Path) -> list[Path]:
     return found
 
 
+def read_json(folder: Path, name: str) -> dict[str, Any]:
+    """A JSON object of a checkpoint; {} where it has no such file. Raises CheckpointError for anything else."""
+    path = folder / name
+    if not path.is_file():
+        return {}
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{name} of the checkpoint cannot be read as JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise CheckpointError(f"{name} of the checkpoint must hold a JSON object, got {type(data).__name__}.")
+    return data
+
+
 def _no_safetensors(name: str, files: list[str]) -> str:
     pickles = [f for f in files if f.endswith((".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".h5"))]
     carried = f"it has {', '.join(sorted(pickles)[:3])}" if pickles else "it has no weights at all"
@@ -121,8 +136,6 @@ def _wanted(spec: CheckpointSpec, files: list[str]) -> list[str]:
 
 def _cached(spec: CheckpointSpec) -> Path | None:
     """The folder of a complete earlier download, without asking the network."""
-    import json
-
     from huggingface_hub import try_to_load_from_cache
 
     def here(name: str) -> Path | None:
@@ -132,7 +145,7 @@ def _cached(spec: CheckpointSpec) -> Path | None:
     config, index = here("config.json"), here(_INDEX)
     needed = ["model.safetensors"]
     if index is not None and here("model.safetensors") is None:
-        needed = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        needed = sorted(set(read_json(index.parent, index.name).get("weight_map", {}).values()))
     if spec.adapter is not None:
         needed.append(f"adapter.{spec.adapter}.safetensors")
     if config is None or any(here(name) is None for name in needed):

@@ -6,10 +6,10 @@ vocabulary is a table, and building the tokenizer object for it would add two to
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from asrdemo.acoustic.store import read_json
 from asrdemo.errors import CheckpointError
 from asrdemo.text import profile
 from asrdemo.types import BLANK, SPACE, Vocabulary
@@ -26,7 +26,7 @@ def read(folder: Path, profile_name: str, size: int, blank: int | None, adapter:
     upper-case checkpoint is read, scored and searched like any other. Raises CheckpointError when tokens and columns
     do not fit each other.
     """
-    settings = _json(folder, "special_tokens_map.json") | _json(folder, "tokenizer_config.json")
+    settings = read_json(folder, "special_tokens_map.json") | read_json(folder, "tokenizer_config.json")
     columns = _columns(folder, adapter, settings)
     special = {_content(settings[key]) for key in _SPECIAL_KEYS if settings.get(key)}
     special |= {t for t in columns.values() if len(t) > 2 and t[0] + t[-1] in ("<>", "[]")}
@@ -47,19 +47,6 @@ def read(folder: Path, profile_name: str, size: int, blank: int | None, adapter:
     )
 
 
-def _json(folder: Path, name: str) -> dict[str, Any]:
-    path = folder / name
-    if not path.is_file():
-        return {}
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{name} of the checkpoint is not JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise CheckpointError(f"{name} of the checkpoint must hold a JSON object, got {type(data).__name__}.")
-    return data
-
-
 def _content(token: Any) -> str:
     """A token as the tokenizer files write it: text, or an object with `content`."""
     return str(token.get("content", "")) if isinstance(token, dict) else str(token)
@@ -67,7 +54,7 @@ def _content(token: Any) -> str:
 
 def _columns(folder: Path, adapter: str | None, settings: dict[str, Any]) -> dict[int, str]:
     """Token by column."""
-    vocab = _json(folder, "vocab.json")
+    vocab = read_json(folder, "vocab.json")
     if not vocab:
         raise CheckpointError(
             "The checkpoint has no vocab.json, so its output cannot be read. A pre-trained model has none: fine-tune "
@@ -84,12 +71,15 @@ def _columns(folder: Path, adapter: str | None, settings: dict[str, Any]) -> dic
             )
         vocab = vocab[adapter]
     columns: dict[int, str] = {}
-    for token, index in {**_json(folder, "added_tokens.json"), **vocab}.items():
+    for token, index in {**read_json(folder, "added_tokens.json"), **vocab}.items():
         if isinstance(index, bool) or not isinstance(index, int):
             raise CheckpointError(f"vocab.json gives the token {token!r} the column {index!r}; expected a number.")
         columns[index] = token
     if not nested:
-        for index, token in (settings.get("added_tokens_decoder") or {}).items():
+        added = settings.get("added_tokens_decoder") or {}
+        if not isinstance(added, dict) or not all(index.isdecimal() for index in added):
+            raise CheckpointError("added_tokens_decoder in tokenizer_config.json must name tokens by their column.")
+        for index, token in added.items():
             columns.setdefault(int(index), _content(token))
     if any(t.startswith("\u2581") for t in columns.values()):
         raise CheckpointError("The checkpoint's vocabulary is made of sub-words; only characters are supported.")

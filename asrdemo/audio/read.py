@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import stat
 import tempfile
@@ -119,9 +118,7 @@ def _from_file(path: Path, name: str, limits: Settings, allow_silent: bool) -> C
             f"{name} is truncated: it should go on for {missing:,} bytes or more after its end at {size:,} bytes. "
             "Copy or download it again."
         )
-    signal = _decode(path, container, name, limits, header)
-    _check_promise(header, signal.seconds, name)
-    return _clip(signal, name, allow_silent)
+    return _clip(_decode(path, container, name, limits, header), name, allow_silent)
 
 
 def _check_promise(header: Promise, seconds: float, name: str) -> None:
@@ -163,10 +160,12 @@ def _collect(
 
 
 def _from_array(source: tuple[int, np.ndarray], name: str, limits: Settings, allow_silent: bool) -> Clip:
-    if len(source) != 2 or isinstance(source[0], bool) or not isinstance(source[0], (int, float, np.number)):
+    numbers = (int, float, np.integer, np.floating)
+    if len(source) != 2 or isinstance(source[0], bool) or not isinstance(source[0], numbers):
         raise AudioError(f"{name}: expected (sampling rate in Hz, samples).")
+    check_format(source[0], 1, name)  # before float(), which fails on very large integers
     rate = float(source[0])
-    if not math.isfinite(rate) or rate != round(rate):
+    if rate != round(rate):
         raise AudioError(f"{name} says it was sampled at {rate:g} Hz; expected a whole number.")
     array = _frames_by_channels(np.asarray(source[1]), name)
     check_format(int(rate), array.shape[1], name)

@@ -64,7 +64,8 @@ class Calibration:
     def __call__(self, log_probs: Sequence[float]) -> float:
         """The confidence of a word whose labels have these log-posteriors."""
         r = min(max(raw(log_probs, self.aggregate), EDGE), 1 - EDGE)  # as calibrate() does, for one word
-        return 1 / (1 + math.exp(-(self.slope * (math.log(r) - math.log1p(-r)) + self.offset)))
+        odds = self.slope * (math.log(r) - math.log1p(-r)) + self.offset
+        return 0.5 * (1 + math.tanh(odds / 2))  # the sigmoid, without exp's overflow
 
     def calibrate(self, r: np.ndarray) -> np.ndarray:
         """The map itself, on values from 0 to 1."""

@@ -109,7 +109,7 @@ def open_language_model(spec: LanguageModelSpec) -> LanguageModel:
     unigrams = None if words is None else _local(spec, words if isinstance(words, Path) else None, str(words))
     key = (spec.id, _stamp(path), None if unigrams is None else _stamp(unigrams))
     with _lock:
-        if key not in _opened:
+        if key not in _opened or not _opened[key].path.is_file():  # someone cleaned up ASRDEMO_HOME: unpack again
             _opened[key] = load(path, unigrams, spec.id)
             while len(_opened) > KEPT:
                 _opened.popitem(last=False)

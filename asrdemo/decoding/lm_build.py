@@ -100,7 +100,7 @@ def build_language_model(
     vocabulary = len(counted.words) - len(kneser_ney.SPECIAL)
     if vocabulary < 2:
         raise LanguageModelError(
-            f"The text holds {vocabulary or 'no'} different word{'s' if vocabulary == 0 else ''} after normalisation "
+            f"The text holds {vocabulary or 'no'} different word{'' if vocabulary == 1 else 's'} after normalisation "
             f"with profile {profile!r}; a language model needs sentences, at least two different words."
         )
     order = min(order, max(len(s.split()) for s in sentences) + 2)  # <s> and </s> count
@@ -234,13 +234,13 @@ def _run_lmplz(
     command += ["--memory", LMPLZ_MEMORY, "--vocab_estimate", str(max(vocabulary, 1000))]
     command += ["--temp_prefix", str(out.with_name("lmplz-")), "--skip_symbols", "--discount_fallback"]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=LMPLZ_TIMEOUT, check=False, text=True)
+        done = subprocess.run(command, capture_output=True, timeout=LMPLZ_TIMEOUT, check=False)
     except subprocess.TimeoutExpired as error:
         raise LanguageModelError(f"lmplz did not finish within {LMPLZ_TIMEOUT} s; give less text.") from error
     except OSError as error:
         raise LanguageModelError(f"lmplz cannot be started: {error.strerror}.") from error
     if done.returncode or not plain.is_file():
-        reason = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        reason = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no message"]
         raise LanguageModelError(f"lmplz ended with status {done.returncode}: {reason[0][:300]}")
     if out.suffix != ".gz":
         plain.replace(out)

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import unicodedata
 
 from asrdemo.decoding.columns import Columns
 from asrdemo.errors import DecodingError
-from asrdemo.types import BLANK, DecoderOptions
+from asrdemo.types import BLANK, DECODER_RANGES, LEAST_PRUNE, DecoderOptions
 
 KINDS = ("greedy", "beam")
 ENGINES = ("auto", "pyctcdecode", "ctc-beam-decoder")
 MOST_HOTWORDS = 500
 LONGEST_HOTWORD = 100  # characters
 
-INTEGERS = {"beam_width": (1, 1000), "n_best": (1, 20)}
-NUMBERS = {
-    "alpha": (0.0, 5.0),
-    "beta": (-10.0, 10.0),
-    "unk_offset": (-100.0, 0.0),
-    "hotword_weight": (0.0, 50.0),
-}
+WHOLE = ("beam_width", "n_best")
 BELOW_ZERO = ("beam_prune", "token_prune")
 
 
@@ -29,22 +22,21 @@ def validate(options: DecoderOptions) -> None:
     for name, choices in (("kind", KINDS), ("engine", ENGINES)):
         if getattr(options, name) not in choices:
             raise DecodingError(f"{name} is {getattr(options, name)!r}; allowed: {', '.join(choices)}.")
-    for name, (least, most) in INTEGERS.items():
-        value = getattr(options, name)
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise DecodingError(f"{name} is {value!r}; expected a whole number from {least} to {most}.")
-    for name, (low, high) in NUMBERS.items():
-        if not _is_number(getattr(options, name)) or not low <= getattr(options, name) <= high:
-            raise DecodingError(f"{name} is {getattr(options, name)!r}; expected a number from {low:g} to {high:g}.")
+    for name, (low, high) in DECODER_RANGES.items():
+        value, whole = getattr(options, name), name in WHOLE
+        if not _is_number(value) or (whole and not isinstance(value, int)) or not low <= value <= high:
+            kind = "whole number" if whole else "number"
+            raise DecodingError(f"{name} is {value!r}; expected a {kind} from {low:g} to {high:g}.")
     for name in BELOW_ZERO:
-        if not _is_number(getattr(options, name)) or not getattr(options, name) < 0:
-            raise DecodingError(f"{name} is {getattr(options, name)!r}; expected a number below 0.")
+        value = getattr(options, name)
+        if not _is_number(value) or not LEAST_PRUNE <= value < 0:
+            raise DecodingError(f"{name} is {value!r}; expected a number below 0.")
     if isinstance(options.hotwords, str):
         raise DecodingError(f"hotwords is one text, {options.hotwords!r}; expected a tuple of words or phrases.")
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def spell(hotwords: tuple[str, ...], columns: Columns) -> tuple[str, ...]:
