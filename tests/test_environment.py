@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def test_numpy_and_pyarrow_get_along() -> None:
     """pyarrow 26 refuses numpy 1 when it is imported, though every installer calls the pair compatible."""
-    code = "import pyarrow, numpy, datasets, evaluate, pandas, pyctcdecode, kenlm; print(numpy.__version__, pyarrow.__version__)"
+    code = "import pyarrow, numpy, datasets, evaluate, pandas, pyctcdecode, kenlm"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
 
