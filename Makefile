@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test check browser bench space clean
+.PHONY: demo test check browser bench clean
 
 demo: $(VENV)/.installed  ## serve the app on http://127.0.0.1:7860
 	$(BIN)/python app.py

@@ -2,10 +2,12 @@
 
 import logging
 import os
+import sys
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 
 from asrdemo import registry, settings
+from asrdemo.errors import AsrDemoError
 from asrdemo.transcribe import Transcriber
 from asrdemo.ui.build import build_ui, launch_options, warm_up
 
@@ -14,9 +16,12 @@ def main() -> None:
     """Serve until interrupted. The first checkpoint is loaded meanwhile."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("asrdemo").setLevel(logging.INFO)
-    chosen = settings.read()
-    transcriber = Transcriber(registry.read(chosen.registry), chosen)
-    page = build_ui(transcriber, chosen)
+    try:
+        chosen = settings.read()
+        transcriber = Transcriber(registry.read(chosen.registry), chosen)
+        page = build_ui(transcriber, chosen)
+    except AsrDemoError as error:
+        sys.exit(f"error: {error}")
     page.launch(prevent_thread_lock=True, **launch_options(chosen))
     warm_up(transcriber)
     page.block_thread()

@@ -86,30 +86,43 @@ _Spec = TypeVar("_Spec", CheckpointSpec, LanguageModelSpec, CorpusSpec)
 
 @dataclass(frozen=True)
 class Registry:
-    """What models.yaml lists, by id, in its order. The first checkpoint is the one the page opens with."""
+    """What models.yaml lists, by id, in its order. The first checkpoint is the one the page opens with.
+
+    unlisted: language models that visitors built. Whoever knows the id may use one; no list and no message names it.
+    """
 
     checkpoints: Mapping[str, CheckpointSpec]
     language_models: Mapping[str, LanguageModelSpec] = dataclasses.field(default_factory=dict)
     corpora: Mapping[str, CorpusSpec] = dataclasses.field(default_factory=dict)
+    unlisted: Mapping[str, LanguageModelSpec] = dataclasses.field(default_factory=dict)
 
     def checkpoint(self, id: str) -> CheckpointSpec:
         """The checkpoint of that id. Raises NotFoundError with the ids there are."""
         return _find(self.checkpoints, "checkpoint", id)
 
     def language_model(self, id: str) -> LanguageModelSpec:
-        """The language model of that id. Raises NotFoundError with the ids there are."""
+        """The language model of that id, listed or not. Raises NotFoundError with the listed ids."""
+        if id in self.unlisted:
+            return self.unlisted[id]
         return _find(self.language_models, "language model", id)
 
     def corpus(self, id: str) -> CorpusSpec:
         """The corpus of that id. Raises NotFoundError with the ids there are."""
         return _find(self.corpora, "corpus", id)
 
-    def with_language_model(self, spec: LanguageModelSpec) -> Registry:
-        """A registry that also has this language model, built in a session. Raises ConfigError if the id is taken."""
-        if spec.id in self.language_models:
+    def with_language_model(self, spec: LanguageModelSpec, listed: bool = True) -> Registry:
+        """A registry that also has this language model. Raises ConfigError if the id is taken."""
+        if spec.id in self.language_models or spec.id in self.unlisted:
             raise ConfigError(f"There already is a language model {spec.id!r}; choose another id.")
-        models = MappingProxyType({**self.language_models, spec.id: spec})
-        return dataclasses.replace(self, language_models=models)
+        models = MappingProxyType({**(self.language_models if listed else self.unlisted), spec.id: spec})
+        return (
+            dataclasses.replace(self, language_models=models) if listed else dataclasses.replace(self, unlisted=models)
+        )
+
+    def without_unlisted(self, id: str) -> Registry:
+        """A registry that no longer has this unlisted language model; the same one if it never had."""
+        left = {other: spec for other, spec in self.unlisted.items() if other != id}
+        return dataclasses.replace(self, unlisted=MappingProxyType(left))
 
 
 def _find(specs: Mapping[str, _Spec], kind: str, id: str) -> _Spec:

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from asrdemo.registry import CheckpointSpec, Registry
 from asrdemo.settings import Settings
 from asrdemo.types import Clip, DecoderOptions, Emissions, Hypothesis, Progress, Timings, Transcript
@@ -207,7 +209,7 @@ class Transcriber:
     ) -> tuple[list[Emissions], Identity, float, list[float]]:
         """Emissions, the checkpoint's identity, seconds spent on loading, and acoustic seconds of each clip."""
         spec = self.registry.checkpoint(checkpoint)
-        hashes = [hashlib.sha256(clip.samples.tobytes()).hexdigest() for clip in clips]
+        hashes = [hashlib.sha256(np.ascontiguousarray(clip.samples).data).hexdigest() for clip in clips]
         identity = self._identities.get(spec)
         found = {h: kept for h in hashes if identity and (kept := self.kept.get(_key(h, identity)))}
         missing = {h: clip for h, clip in zip(hashes, clips, strict=True) if h not in found}

@@ -38,7 +38,7 @@ def report(options: Options) -> str:
             f"{len(clips)} clips, {min(c.duration for c in clips):.1f} to {max(c.duration for c in clips):.1f} s, "
             f"{sum(c.duration for c in clips):.0f} s together; {options.threads} threads; {options.runs} runs, "
             "interleaved; median (least - most). Ratio: the pipeline's time over ours, run by run.",
-            "### demo-en (2 M parameters, layer norm)",
+            "### demo-en (6.5 M parameters, layer norm)",
             compare(DEMO, clips, references, options.runs),
             "### wav2vec2-base shape (95 M parameters, group norm, random encoder)",
             "Its head is fitted to demo-en's output, so that frames have winners as they do in a trained model; "

@@ -7,11 +7,11 @@ number of readings, the language model's share of the score.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from asrdemo.registry import CheckpointSpec, CorpusSpec, LanguageModelSpec, Registry
 from asrdemo.settings import Settings
+from asrdemo.transcribe import Transcriber
 from asrdemo.types import Clip, DecoderOptions, Hypothesis, Progress, Timings, Transcript, Word
 
 SAID = "please call the doctor at nein"
@@ -22,9 +22,8 @@ CONFIDENCE = (0.98, 0.95, 0.97, 0.41, 0.93, 0.72)
 def registry(corpus: Path | None = None) -> Registry:
     """Two checkpoints (one on the Hub), a language model, and a corpus if its folder is given."""
     here = Path(__file__).parent  # nothing is loaded from it
-    demo = CheckpointSpec(
-        "tiny", "Tiny English", "en", "en", path=here / "data" / "fake-checkpoint", decoder=DecoderOptions(lm="tiny-lm")
-    )
+    decoder = DecoderOptions(lm="tiny-lm", alpha=0.7, beta=2.0)
+    demo = CheckpointSpec("tiny", "Tiny English", "en", "en", path=here / "data" / "fake-checkpoint", decoder=decoder)
     far = CheckpointSpec(
         "far", "Far Turkish", "tr", "tr", hub="someone/far-turkish", revision="main", note="on <the> Hub"
     )
@@ -33,27 +32,15 @@ def registry(corpus: Path | None = None) -> Registry:
     return Registry({"tiny": demo, "far": far}, {"tiny-lm": lm}, corpora)
 
 
-class FakeTranscriber:
-    """The part of Transcriber that the pages use. calls: what was asked; heard: clips the model was run on."""
+class FakeTranscriber(Transcriber):
+    """Everything but the hearing is the real one's. calls: what was asked; heard: clips the model was run on."""
 
     def __init__(self, registry: Registry, settings: Settings | None = None) -> None:
-        self.registry, self.settings = registry, settings or Settings()
+        super().__init__(registry, settings)
         self.calls: list[tuple[list[str], str, DecoderOptions]] = []
         self.heard: list[str] = []
         self.lengths: dict[str, tuple[float, float]] = {}  # clip -> seconds, loudest sample
-        self._kept: set[tuple[str, bytes]] = set()
-
-    def use_registry(self, registry: Registry) -> None:
-        self.registry = registry
-
-    def defaults(self, checkpoint: str, kind: str | None = None, lm: str | None = "own") -> DecoderOptions:
-        options = self.registry.checkpoint(checkpoint).decoder
-        kind = kind or options.kind
-        chosen = options.lm if lm == "own" else lm
-        if kind == "greedy" or chosen is None:
-            return replace(options, kind=kind, lm=None)
-        spec = self.registry.language_model(chosen)
-        return replace(options, kind=kind, lm=chosen, alpha=spec.alpha, beta=spec.beta)
+        self._heard: set[tuple[str, bytes]] = set()
 
     def transcribe(
         self,
@@ -71,9 +58,9 @@ class FakeTranscriber:
 
     def _one(self, clip: Clip, checkpoint: str, options: DecoderOptions) -> Transcript:
         key = (checkpoint, clip.samples.tobytes())
-        new = key not in self._kept
+        new = key not in self._heard
         if new:
-            self._kept.add(key)
+            self._heard.add(key)
             self.heard.append(clip.name)
             self.lengths[clip.name] = clip.duration, float(abs(clip.samples).max())
         best = hypothesis(

@@ -114,6 +114,12 @@ def test_formats_go_to_a_folder_and_one_file_to_the_terminal(cache, tmp_path, ca
     assert "first" in capsys.readouterr().out
 
 
+def test_out_must_be_a_folder(cache, tmp_path, capsys):
+    audio = wav(tmp_path / "x.wav", "x")
+    assert run("transcribe", audio, "--out", audio) == 1
+    assert f"error: --out {audio}: expected a folder" in capsys.readouterr().err
+
+
 def test_several_subtitles_need_a_folder(cache, tmp_path, capsys):
     assert run("transcribe", tmp_path / "a.wav", tmp_path / "b.wav", "--format", "srt") == 1
     assert "needs --out" in capsys.readouterr().err and not cache.calls

@@ -73,6 +73,17 @@ def test_a_language_model_built_in_a_session_joins(place: Path) -> None:
         more.with_language_model(LanguageModelSpec("mine", "Mine", "en"))
 
 
+def test_an_unlisted_language_model_is_found_by_its_id_and_named_nowhere(place: Path) -> None:
+    more = read(place).with_language_model(LanguageModelSpec("secret", "Mine", "en"), listed=False)
+    assert more.language_model("secret").title == "Mine" and "secret" not in more.language_models
+    with pytest.raises(NotFoundError, match="available: words, far[.]$"):
+        more.language_model("nine")
+    with pytest.raises(ConfigError, match="already"):
+        more.with_language_model(LanguageModelSpec("secret", "Mine", "en"))
+    with pytest.raises(NotFoundError):
+        more.without_unlisted("secret").language_model("secret")
+
+
 BAD = {
     "unknown key": ("path: ckpt,", "path: ckpt, hubb: x/y,", r"checkpoints\[0\] 'one': unknown key 'hubb'; allowed"),
     "unknown section": ("corpora:", "corpuses:", "models.yaml: unknown key 'corpuses'; allowed: checkpoints"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,11 +14,12 @@ import pytest
 import soundfile
 from fake_speech import MENDED, SAID, FakeTranscriber, registry
 
+from asrdemo import decoding
 from asrdemo.errors import AudioError, LanguageModelError, NotFoundError
 from asrdemo.live import LiveText
 from asrdemo.settings import Settings
 from asrdemo.types import DecoderOptions, Timings
-from asrdemo.ui import decoder_panel, language_model_handlers, live_handlers
+from asrdemo.ui import decoder_panel, language_model_handlers, live_handlers, models_tab
 from asrdemo.ui import transcribe_handlers as handlers
 from asrdemo.ui.api import api_choice
 from asrdemo.ui.examples import examples
@@ -24,6 +27,7 @@ from asrdemo.ui.services import LIVE_SESSIONS, LiveEntry, Services, first_checkp
 from asrdemo.ui.shelves import Shelf
 from asrdemo.ui.transcribe_handlers import Choice, Source, Work
 
+ROOT = Path(__file__).resolve().parent.parent
 GREEDY, BEAM = Choice("tiny"), Choice("tiny", "beam", "tiny-lm")
 
 
@@ -133,6 +137,7 @@ def test_every_format_downloads_from_one_result(services: Services, clips: list[
     content = base64.b64decode(file["data"]).decode()
     assert "doctor" in content
     assert "/" not in file["name"] and "\\" not in file["name"] and ".." not in file["name"]
+    assert handlers.download(work, format) != file, "the script is told of changes only, and may be asked twice"
     if format == "json":
         assert json.loads(content)["text"] == SAID
 
@@ -213,6 +218,10 @@ def test_language_model_from_text_belongs_to_its_visitor(services: Services) -> 
     spec = services.registry.language_model(built.id)
     assert spec.path and spec.path.is_file()
     assert decoder_panel.language_models(services) == [decoder_panel.NO_LM, ("Tiny 3-gram", "tiny-lm")]
+    assert built.id not in models_tab.tables_html(services)
+    with pytest.raises(NotFoundError) as refused:
+        api_choice(services, "tiny", "beam", "gone", "", {})
+    assert built.id not in str(refused.value), "an error must not tell one visitor another's id"
     mine = decoder_panel.language_models(services, [(built.title, built.id)])
     assert mine[1] == ("My <b>words</b> (yours)", built.id)
 
@@ -223,15 +232,50 @@ def test_language_models_of_visitors_are_bounded(services: Services, monkeypatch
     first = language_model_handlers.build(services, text, None, "", 1, "tiny")
     folder = services.registry.language_model(first.id).path.parent  # type: ignore[union-attr]
     second = language_model_handlers.build(services, text, None, "", 1, "tiny")
-    assert first.id not in services.registry.language_models and second.id in services.registry.language_models
+    assert list(services.registry.unlisted) == [second.id]
     assert not folder.exists()
+
+
+def test_language_models_of_visitors_are_bounded_in_bytes(services: Services, monkeypatch) -> None:
+    monkeypatch.setattr("asrdemo.ui.services.VISITOR_MODEL_BYTES", 100)
+    built = [language_model_handlers.build(services, "one two\ntwo one\n", None, "", 1, "tiny") for _ in range(2)]
+    assert list(services.registry.unlisted) == [built[1].id]
+
+
+def test_a_restart_removes_what_visitors_left(services: Services) -> None:
+    text = "one two three\nthree two one\n"
+    language_model_handlers.build(services, text, None, "", 1, "tiny")
+    mine = services.models_folder()
+    code = (
+        "import os, sys; from pathlib import Path; from asrdemo.ui.scratch import Scratch\n"
+        "scratch = Scratch(Path(sys.argv[1])); folder = scratch.folder(); (folder / 'model.arpa').write_text('x')\n"
+        "print(folder, flush=True); os._exit(1)  # as if it were killed"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(mine.parent)], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    left = Path(done.stdout.strip())
+    assert (left / "model.arpa").is_file() and left.parent == mine.parent
+    Services(services.transcriber, services.settings)
+    assert not left.exists() and list(mine.glob("*/*.arpa")), "left over folders go, those in use stay"
 
 
 @pytest.mark.parametrize("text", ["", "   \n", "\0\1\2"])
 def test_bad_text_leaves_nothing_behind(services: Services, text: str) -> None:
     with pytest.raises(LanguageModelError):
         language_model_handlers.build(services, text, None, "", 3, "tiny")
-    assert not services.models_folder().exists() or not list(services.models_folder().iterdir())
+    assert [file.name for file in services.models_folder().iterdir()] == ["lock"]
+
+
+def test_a_full_disk_leaves_nothing_behind(services: Services, monkeypatch) -> None:
+    def full(text: str, order: int, out: Path, *_: object) -> None:
+        out.write_text("half a model")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(decoding, "build_language_model", full)
+    with pytest.raises(OSError, match="No space"):
+        language_model_handlers.build(services, "one two\n", None, "", 3, "tiny")
+    assert [file.name for file in services.models_folder().iterdir()] == ["lock"]
 
 
 class Session:
@@ -241,8 +285,11 @@ class Session:
         self.heard = 0
 
     def push(self, audio: tuple[int, np.ndarray]) -> LiveText:
-        self.heard += len(audio[1])
-        return LiveText("one two", "thr", self.heard / audio[0], 0.25)
+        self.heard += len(audio[1]) * 16_000 // audio[0]
+        return self.text()
+
+    def text(self) -> LiveText:
+        return LiveText("one two", "thr", self.heard / 16_000, 0.25)
 
     def finish(self) -> SimpleNamespace:
         return SimpleNamespace(text="one two three", duration=self.heard / 16_000, timings=Timings(1.0, 0.2, 0.1))
@@ -273,6 +320,7 @@ def test_live_session_from_start_to_end(services: Services) -> None:
         ({"do": "push", "id": "mine", "rate": 16000, "data": "AAA"}, "base64"),
         ({"do": "push", "id": "mine", "rate": 16000, "data": "AAAA"}, "3 bytes"),
         ({"do": "push", "id": "mine", "rate": 16000, "data": "A" * 12_000_000}, "at most"),
+        ({"do": "push", "id": "mine", "rate": 1000, "data": block(61_000)}, "expected at most 60 s"),
     ],
 )
 def test_odd_live_requests_are_answered(services: Services, request_: object, problem: str) -> None:
@@ -282,13 +330,49 @@ def test_odd_live_requests_are_answered(services: Services, request_: object, pr
 
 def test_live_sessions_are_bounded_in_number_and_length(services: Services, monkeypatch) -> None:
     object.__setattr__(services.settings, "max_duration_s", 60)
-    services.live.put("mine", LiveEntry(Session()))  # type: ignore[arg-type]
-    for _ in range(4):
+    session = Session()
+    services.live.put("mine", LiveEntry(session))  # type: ignore[arg-type]
+    for _ in range(5):
         said = live_handlers.answer(services, {"do": "push", "id": "mine", "rate": 16000, "data": block(16_000 * 16)})
     assert "limit of 1 minutes" in said["problem"]
+    assert session.heard == 16_000 * 48, "what is refused is not heard either"
     for i in range(LIVE_SESSIONS):
         services.live.put(str(i), LiveEntry(Session()))  # type: ignore[arg-type]
     assert "try again" in live_handlers.answer(services, {"do": "start", "checkpoint": "tiny"})["problem"]
+
+
+def test_the_last_free_place_for_live_captions_is_given_once(services: Services, monkeypatch) -> None:
+    """Those who were let in stay, however many ask while a checkpoint is loading."""
+
+    def loading(*_: object) -> Session:
+        services.live.put("quicker", LiveEntry(Session()))  # type: ignore[arg-type]
+        return Session()
+
+    monkeypatch.setattr("asrdemo.live.LiveSession", loading)
+    for i in range(LIVE_SESSIONS - 1):
+        services.live.put(str(i), LiveEntry(Session()))  # type: ignore[arg-type]
+    assert "try again" in live_handlers.answer(services, {"do": "start", "checkpoint": "tiny"})["problem"]
+    assert all(services.live.get(id_) for id_ in ("0", "quicker"))
+
+
+def test_a_block_that_comes_again_is_not_heard_twice(services: Services) -> None:
+    session = Session()
+    entry = LiveEntry(session)  # type: ignore[arg-type]
+    services.live.put("mine", entry)
+    asked = {"do": "push", "id": "mine", "rate": 16000, "data": block(8000), "turn": 0}
+    first = live_handlers.answer(services, asked)
+    assert live_handlers.answer(services, asked) == first and session.heard == 8000
+    live_handlers.answer(services, {**asked, "turn": 1})
+    assert session.heard == 16_000
+    with entry.lock:
+        assert live_handlers.answer(services, {**asked, "turn": 2}) == {"busy": True}
+    assert session.heard == 16_000
+
+
+def test_files_that_are_too_long_together_are_left_out(services: Services, clips: list[Path]) -> None:
+    object.__setattr__(services.settings, "max_duration_s", 4)  # 2 s and 3 s
+    work = handlers.transcribe(services, handlers.uploaded([str(clip) for clip in clips]), GREEDY)
+    assert work.items[0].transcript and "together" in work.items[1].problem
 
 
 def test_shelf_forgets_the_least_recently_used_and_the_old() -> None:

@@ -190,7 +190,12 @@ class _Output:
         self.rows: list[dict[str, Any]] = []
         self.taken: set[str] = set()
         if self.folder:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ConfigError(
+                    f"--out {self.folder}: expected a folder that can be written; {error.strerror}."
+                ) from error
 
     def put(self, file: Path, transcript: Transcript, reference: str | None) -> None:
         if self.folder:

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from asrdemo.errors import NotFoundError
+from asrdemo.transcribe import OWN
 from asrdemo.ui import transcribe_handlers as handlers
 from asrdemo.ui.services import Services, first_checkpoint
 from asrdemo.ui.transcribe_handlers import Choice, Source
@@ -69,7 +70,7 @@ def api_choice(
     if decoder not in ("default", "greedy", "beam"):
         raise NotFoundError(f"There is no decoder {decoder!r}; available: default, greedy, beam.")
     kind: Any = None if decoder == "default" else decoder
-    own: Any = {"default": "own", "none": None, "": None}.get(lm, lm)
+    own: Any = {"default": OWN, "none": None, "": None}.get(lm, lm)
     choice = Choice.of(checkpoint, services.transcriber.defaults(checkpoint, kind, own))
     values = {**vars(choice), "hotwords": hotwords, **{k: v for k, v in given.items() if v is not None}}
     return Choice(**values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -45,8 +46,8 @@ def checkpoints(services: Services) -> list[tuple[str, str]]:
 
 def language_models(services: Services, own: list[tuple[str, str]] | None = None) -> list[tuple[str, str]]:
     """Titles and ids for the list: the visitor's own first, then the registry's."""
-    listed = [(s.title, s.id) for s in services.registry.language_models.values() if not s.id.startswith("yours-")]
-    kept = [(title, id_) for title, id_ in own or [] if id_ in services.registry.language_models]
+    listed = [(s.title, s.id) for s in services.registry.language_models.values()]
+    kept = [(title, id_) for title, id_ in own or [] if id_ in services.registry.unlisted]
     return [NO_LM, *((f"{title} (yours)", id_) for title, id_ in kept), *listed]
 
 
@@ -111,8 +112,11 @@ def build(services: Services) -> Panel:
     return Panel(values, beam_only)
 
 
-def wire(panel: Panel, services: Services) -> None:
-    """What the panel does to itself: a decoder or language model brings the settings that suit it."""
+def wire(panel: Panel, services: Services) -> gr.events.Dependency:
+    """What the panel does to itself: a decoder or language model brings the settings that suit it.
+
+    The returned event ends once the weights of a newly chosen language model are in place.
+    """
 
     def show_beam(kind: str) -> dict[str, Any]:
         return gr.update(visible=kind == "beam")
@@ -122,11 +126,16 @@ def wire(panel: Panel, services: Services) -> None:
         return options.alpha, options.beta
 
     panel.kind.change(show_beam, panel.kind, panel.beam_only, **QUIET)
-    panel.lm.input(told(weights), [panel.checkpoint, panel.lm], [panel.alpha, panel.beta], **QUIET)
+    return panel.lm.input(told(weights), [panel.checkpoint, panel.lm], [panel.alpha, panel.beta], **QUIET)
 
 
-def wire_memory(panel: Panel, services: Services, page: gr.Blocks) -> None:
-    """Keep the settings in the visitor's browser, and bring them back when the page is loaded again."""
+def wire_memory(
+    panel: Panel, services: Services, page: gr.Blocks, settled: Sequence[gr.events.Dependency] = ()
+) -> None:
+    """Keep the settings in the visitor's browser, and bring them back when the page is loaded again.
+
+    settled: events that set values of the panel; what they set is kept too.
+    """
     # The key only lets Gradio write the entry; nothing in it is secret, and it must outlive a restart
     memory = gr.BrowserState({}, storage_key="asrdemo-settings", secret="asrdemo")
 
@@ -137,3 +146,5 @@ def wire_memory(panel: Panel, services: Services, page: gr.Blocks) -> None:
     page.load(restore, memory, panel.values, **PRIVATE, show_progress="hidden")
     as_dict = f"(...v) => Object.fromEntries({list(NAMES)}.map((name, i) => [name, v[i]]))"
     gr.on([c.input for c in panel.values], None, panel.values, memory, js=as_dict)
+    for event in settled:
+        event.then(None, panel.values, memory, js=as_dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -45,15 +46,15 @@ def build(
     spec = services.registry.checkpoint(checkpoint)
     if not path and not pasted.strip():
         raise LanguageModelError("There is no text yet; paste some or choose a text file, one sentence a line.")
-    id_ = f"yours-{secrets.token_hex(6)}"
+    id_ = f"yours-{secrets.token_hex(16)}"
     folder = services.models_folder() / id_
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir()
     try:
         built = build_language_model(
             Path(path) if path else pasted, int(order), folder / "model.arpa", spec.profile, progress
         )
-    except LanguageModelError:
-        folder.rmdir()
+    except BaseException:  # a full disk or a cancelled job leaves nothing behind either
+        shutil.rmtree(folder, ignore_errors=True)
         raise
     title = " ".join(title.split())[:MAX_TITLE] or (Path(path).stem[:MAX_TITLE] if path else "Your text")
     services.add_language_model(built.spec(id_, title, spec.language))

@@ -17,6 +17,8 @@ from asrdemo.errors import AsrDemoError, AudioError, NotFoundError
 from asrdemo.ui.services import LIVE_SESSIONS, LiveEntry, Services
 
 MAX_BLOCK_BYTES = 8 * 2**20  # of 16-bit samples: over a minute at 48 kHz
+MAX_BLOCK_S = 60.0  # the script sends at most 20 s
+_FULL = f"{LIVE_SESSIONS} people are using live captions now; try again in a few minutes."
 
 
 def start(services: Services, checkpoint: str, kind: str) -> str:
@@ -24,22 +26,39 @@ def start(services: Services, checkpoint: str, kind: str) -> str:
     from asrdemo.live import LiveSession
 
     if len(services.live) >= LIVE_SESSIONS:
-        raise NotFoundError(f"{LIVE_SESSIONS} people are using live captions now; try again in a few minutes.")
+        raise NotFoundError(_FULL)
     options = services.transcriber.defaults(checkpoint, "beam" if kind == "beam" else "greedy")
     session = LiveSession(services.transcriber, checkpoint, options)
     id_ = secrets.token_urlsafe(16)
-    services.live.put(id_, LiveEntry(session))
+    if not services.live.offer(id_, LiveEntry(session)):  # others came while the checkpoint was loading
+        raise NotFoundError(_FULL)
     return id_
 
 
-def push(services: Services, id_: str, rate: int, data: str) -> dict[str, Any]:
-    """Hear a block. data: base64 of little-endian 16-bit mono samples at `rate` Hz. The text so far, see LiveText."""
+def push(services: Services, id_: str, rate: int, data: str, turn: int | None = None) -> dict[str, Any]:
+    """Hear a block. data: base64 of little-endian 16-bit mono samples at `rate` Hz. The text so far, see LiveText.
+
+    turn: number of the block; one that comes again, because its answer got lost, is not heard twice. While another
+    block of the session is being heard, the answer is `busy` and nothing is heard: no request waits for another.
+    """
     entry = _entry(services, id_)
-    with entry.lock:
-        text = entry.session.push((rate, samples(data)))
-    if text.audio_seconds > services.settings.max_duration_s:
-        minutes = services.settings.max_duration_s // 60
-        raise AudioError(f"This recording has reached the limit of {minutes} minutes; stop and begin a new one.")
+    if not entry.lock.acquire(blocking=False):
+        return {"busy": True}
+    try:
+        if turn is None or turn != entry.turn:
+            entry.answer, entry.turn = _heard(services, entry, rate, samples(data)), turn
+        return entry.answer
+    finally:
+        entry.lock.release()
+
+
+def _heard(services: Services, entry: LiveEntry, rate: int, block: np.ndarray) -> dict[str, Any]:
+    seconds, limit = len(block) / rate, services.settings.max_duration_s
+    if seconds > MAX_BLOCK_S:
+        raise AudioError(f"Got a block of {seconds:.0f} s; expected at most {MAX_BLOCK_S:.0f} s.")
+    if entry.session.text().audio_seconds + seconds > limit:
+        raise AudioError(f"This recording has reached the limit of {limit / 60:g} minutes; stop and begin a new one.")
+    text = entry.session.push((rate, block))
     return {
         "stable": text.stable,
         "tentative": text.tentative,
@@ -84,7 +103,9 @@ def answer(services: Services, request: object) -> dict[str, Any]:
         if do == "start":
             return {"id": start(services, text["checkpoint"], text["kind"])}
         if do == "push":
-            return push(services, text["id"], _rate(request.get("rate")), text["data"])
+            turn = request.get("turn")
+            number = turn if isinstance(turn, int) else None
+            return push(services, text["id"], _rate(request.get("rate")), text["data"], number)
         if do == "finish":
             return finish(services, text["id"])
     except AsrDemoError as error:

@@ -28,7 +28,6 @@ def tables_html(services: Services) -> str:
     models = [
         (s.id, s.title, s.language, state(*_local(s.path is not None)), s.note)
         for s in registry.language_models.values()
-        if not s.id.startswith("yours-")
     ]
     corpora = [(s.id, s.title, s.language, state(True, "in a local folder"), s.note) for s in registry.corpora.values()]
     return (

@@ -6,11 +6,12 @@ import shutil
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asrdemo.errors import NotFoundError
 from asrdemo.settings import Settings
 from asrdemo.types import Clip
+from asrdemo.ui.scratch import Scratch
 from asrdemo.ui.shelves import Shelf
 
 if TYPE_CHECKING:
@@ -20,16 +21,30 @@ if TYPE_CHECKING:
 
 CLIP_BYTES = 256 * 2**20  # samples kept for decoding again: a good hour at 16 kHz float32
 VISITOR_MODELS = 24
+VISITOR_MODEL_BYTES = 2 * 2**30  # on disk, of all visitors together
 LIVE_SESSIONS = 8
 LIVE_IDLE_S = 120.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class LiveEntry:
-    """A live session of one visitor; its lock keeps two requests of the same page apart."""
+    """A live session of one visitor; its lock keeps two requests of the same page apart.
+
+    turn, answer: number of the last block that was heard, and what was answered, in case that answer got lost.
+    """
 
     session: LiveSession
     lock: threading.Lock = field(default_factory=threading.Lock)
+    turn: int | None = None
+    answer: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A visitor's language model. size: how many of VISITOR_MODELS it counts for; more than one if it is large."""
+
+    spec: LanguageModelSpec
+    size: float
 
 
 def availability(spec: CheckpointSpec) -> tuple[bool, str]:
@@ -56,7 +71,8 @@ class Services:
         self.settings = settings
         self.live: Shelf[LiveEntry] = Shelf(LIVE_SESSIONS, LIVE_IDLE_S)
         self._clips: Shelf[Clip] = Shelf(CLIP_BYTES, size=lambda clip: clip.samples.nbytes)
-        self._models: Shelf[LanguageModelSpec] = Shelf(VISITOR_MODELS, on_drop=self._forget)
+        self._models: Shelf[_Kept] = Shelf(VISITOR_MODELS, size=lambda kept: kept.size, on_drop=self._forget)
+        self._scratch = Scratch(settings.home / "visitors" / "language-models")
         self._lock = threading.Lock()
 
     @property
@@ -78,16 +94,16 @@ class Services:
     def add_language_model(self, spec: LanguageModelSpec) -> None:
         """Let a visitor's language model be used under its id, which only this visitor knows."""
         with self._lock:
-            self.transcriber.use_registry(self.registry.with_language_model(spec))
-        self._models.put(spec.id, spec)
+            self.transcriber.use_registry(self.registry.with_language_model(spec, listed=False))
+        size = sum(file.stat().st_size for file in (spec.path, spec.unigrams) if isinstance(file, Path))
+        self._models.put(spec.id, _Kept(spec, max(1.0, VISITOR_MODELS * size / VISITOR_MODEL_BYTES)))
 
     def models_folder(self) -> Path:
-        """Where language models of visitors are built."""
-        return self.settings.home / "visitors" / "language-models"
+        """Where this process builds language models of visitors; gone with it."""
+        return self._scratch.folder()
 
-    def _forget(self, key: str, spec: LanguageModelSpec) -> None:
+    def _forget(self, key: str, kept: _Kept) -> None:
         with self._lock:
-            left = {id_: kept for id_, kept in self.registry.language_models.items() if id_ != key}
-            self.transcriber.use_registry(replace(self.registry, language_models=left))
-        if spec.path and self.models_folder() in spec.path.parents:
-            shutil.rmtree(spec.path.parent, ignore_errors=True)
+            self.transcriber.use_registry(self.registry.without_unlisted(key))
+        if kept.spec.path and self.models_folder() in kept.spec.path.parents:
+            shutil.rmtree(kept.spec.path.parent, ignore_errors=True)

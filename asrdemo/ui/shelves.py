@@ -53,6 +53,17 @@ class Shelf(Generic[T]):
                 total -= self._size(old)
         self._tell(dropped)
 
+    def offer(self, key: str, value: T) -> bool:
+        """Keep a value if there is room without dropping one that has not expired; whether there was."""
+        with self._lock:
+            dropped = self._expired()
+            total = sum(self._size(kept) for kept, _ in self._kept.values())
+            fits = total + self._size(value) <= self._limit
+            if fits:
+                self._kept[key] = value, self._clock()
+        self._tell(dropped)
+        return fits
+
     def pop(self, key: str) -> T | None:
         """Take a value away; `on_drop` is not called. None when it is not there."""
         with self._lock:

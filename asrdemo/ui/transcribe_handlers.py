@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asrdemo.errors import AsrDemoError, NotFoundError
+from asrdemo.errors import AsrDemoError, AudioError, NotFoundError
 from asrdemo.text import normalise
 from asrdemo.types import DecoderOptions, Progress, Transcript
 from asrdemo.ui import page_html, result_html
@@ -163,9 +164,10 @@ def transcribe(services: Services, sources: Sequence[Source], choice: Choice, pr
     if progress:
         progress(0, 1, "reading audio")
     items: list[Item] = []
+    seconds = 0.0
     for source in sources:
         try:
-            services.clip(source.path, source.name)
+            seconds += _length_that_fits(services, source, seconds)
             items.append(Item(source))
         except AsrDemoError as error:
             if len(sources) == 1:
@@ -173,6 +175,16 @@ def transcribe(services: Services, sources: Sequence[Source], choice: Choice, pr
             items.append(Item(source, problem=str(error)))
     selected = next((i for i, item in enumerate(items) if not item.problem), 0)
     return decode_again(services, Work(tuple(items), selected), choice, progress)
+
+
+def _length_that_fits(services: Services, source: Source, before: float) -> float:
+    """Seconds of this file. Raises AudioError when it is too long after `before` seconds of other files: all are held
+    in memory together, and everybody else waits meanwhile."""
+    limit = services.settings.max_duration_s
+    duration = services.clip(source.path, source.name).duration
+    if before and before + duration > limit:
+        raise AudioError(f"The files together are longer than {limit / 60:g} minutes; give this one on its own.")
+    return duration
 
 
 def decode_again(services: Services, work: Work, choice: Choice, progress: Progress | None = None) -> Work:
@@ -220,7 +232,6 @@ def view(services: Services, work: Work) -> View:
         return View(problem, files, "", "", None, [], True, False)
     transcript = item.transcript
     spec = services.registry.checkpoint(transcript.checkpoint)
-    lm = services.registry.language_models.get(transcript.decoder.lm or "")
     beam = transcript.decoder.kind == "beam"
     if item.other is None:
         beside = '<p class="hint">Left out for clips over three minutes. Switch the decoder to compare.</p>'
@@ -231,7 +242,7 @@ def view(services: Services, work: Work) -> View:
         item.source.reference, spec.profile
     )  # as the checkpoint writes, or case would count as different
     return View(
-        result_html.result_html(transcript, spec.title, spec.language, script, lm.title if lm else ""),
+        result_html.result_html(transcript, spec.title, spec.language, script, _lm_title(services, transcript)),
         files,
         result_html.n_best_html(transcript.hypotheses),
         beside,
@@ -240,6 +251,12 @@ def view(services: Services, work: Work) -> View:
         transcript.duration <= WAVEFORM_S,
         True,
     )
+
+
+def _lm_title(services: Services, transcript: Transcript) -> str:
+    listed, unlisted, id_ = services.registry.language_models, services.registry.unlisted, transcript.decoder.lm or ""
+    lm = listed.get(id_) or unlisted.get(id_)  # neither, once a visitor's has been dropped
+    return lm.title if lm else ""
 
 
 def player_audio(services: Services, source: Source, duration: float) -> bytes | str:
@@ -257,7 +274,10 @@ def subtitles(hypothesis: Hypothesis) -> list[dict[str, Any]]:
 
 
 def download(work: Work, format: str) -> dict[str, str]:
-    """The shown transcript as a file for the browser: `name`, `type`, `data` (base64). Nothing is written to disk."""
+    """The shown transcript as a file for the browser: `name`, `type`, `data` (base64). Nothing is written to disk.
+
+    `serial` differs each time: the script is told of new values only, and the same file may be wanted twice.
+    """
     from asrdemo.export import export, file_name
 
     if work.item is None or work.item.transcript is None:
@@ -267,7 +287,8 @@ def download(work: Work, format: str) -> dict[str, str]:
     transcript = work.item.transcript
     kind = {"json": "application/json", "vtt": "text/vtt"}.get(format, "text/plain")
     content = base64.b64encode(export(transcript, format)).decode("ascii")
-    return {"name": file_name(transcript, format), "type": f"{kind};charset=utf-8", "data": content}
+    name, serial = file_name(transcript, format), secrets.token_hex(8)
+    return {"name": name, "type": f"{kind};charset=utf-8", "data": content, "serial": serial}
 
 
 def as_json(transcript: Transcript) -> dict[str, Any]:

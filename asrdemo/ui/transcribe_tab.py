@@ -54,10 +54,10 @@ def build(services: Services, examples: Sequence[Example], page: gr.Blocks) -> N
         with gr.Column(scale=4, min_width=300, elem_id="settings"):
             panel = decoder_panel.build(services)
             built = language_model_panel.build(panel, services)
-    decoder_panel.wire(panel, services)
-    decoder_panel.wire_memory(panel, services, page)
+    weighed = decoder_panel.wire(panel, services)
     _wire_sources(services, examples, ways, panel, work, results)
-    _wire_settings(services, panel, built, work, results)
+    adopted = _wire_settings(services, panel, built, weighed, work, results)
+    decoder_panel.wire_memory(panel, services, page, [weighed, adopted])
     _wire_results(services, work, results)
 
 
@@ -147,8 +147,14 @@ def _wire_sources(
     ways.upload.upload(told(from_files), [ways.upload, *panel.values], **common)
 
 
-def _wire_settings(services: Services, panel: Panel, built: Any, work: gr.State, r: Results) -> None:
-    """Another setting decodes again from what the model heard; another checkpoint hears the clips anew."""
+def _wire_settings(
+    services: Services, panel: Panel, built: Any, weighed: Any, work: gr.State, r: Results
+) -> gr.events.Dependency:
+    """Another setting decodes again from what the model heard; another checkpoint hears the clips anew.
+
+    A language model or checkpoint first brings its own weights (`weighed`, the returned event): decoding waits for
+    them, or the text would be that of the old ones.
+    """
 
     def again(now: Work, progress: gr.Progress = PROGRESS, *values: Any) -> tuple[Any, ...]:
         if not now.items:
@@ -170,10 +176,11 @@ def _wire_settings(services: Services, panel: Panel, built: Any, work: gr.State,
         panel.hotwords.blur,
     ]
     gr.on(at_once, **call, show_progress="hidden", trigger_mode="always_last")
-    panel.lm.change(**call, show_progress="hidden", trigger_mode="always_last")
+    weighed.success(**call, show_progress="hidden")
     built.success(**call, show_progress_on=r.result)
     adopted = panel.checkpoint.input(told(adopt), panel.checkpoint, panel.values[1:], **QUIET)
-    adopted.then(**call, show_progress_on=r.result)
+    adopted.success(**call, show_progress_on=r.result)
+    return adopted
 
 
 def _wire_results(services: Services, work: gr.State, r: Results) -> None:

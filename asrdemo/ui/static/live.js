@@ -23,7 +23,7 @@ async function start() {
   if (!navigator.mediaDevices) {
     return say("This browser gives the microphone only to pages served over https or from this computer.", true);
   }
-  const mine = (run = { blocks: [], samples: 0, failures: 0, spark: [], stopping: false });
+  const mine = (run = { blocks: [], unsent: null, turn: 0, failures: 0, spark: [], stopping: false });
   buttons();
   say("Waiting for the microphone…");
   try {
@@ -59,9 +59,11 @@ async function listen(mine) {
     context.createMediaStreamSource(mine.stream).connect(tap);
     return context;
   };
+  const wanted = new AudioContext({ sampleRate: 16000 });
   try {
-    return await connect(new AudioContext({ sampleRate: 16000 }));
+    return await connect(wanted);
   } catch {
+    wanted.close();
     return connect(new AudioContext()); // some browsers do not resample a microphone; the server does
   }
 }
@@ -86,17 +88,20 @@ function encode(blocks) {
 }
 
 async function send(mine) {
-  if (mine.busy || !mine.id || !mine.blocks.length) return;
+  if (mine.busy || !mine.id || !(mine.unsent || mine.blocks.length)) return;
   mine.busy = true;
   const rate = mine.context.sampleRate;
-  const blocks = mine.blocks.splice(0, Math.ceil((20 * rate) / 128)); // 20 s at most in one request
+  // 20 s at most in one request. What comes again is the very same: perhaps only its answer was lost
+  mine.unsent ??= encode(mine.blocks.splice(0, Math.ceil((20 * rate) / 128)));
   try {
-    const answer = await server.answer({ do: "push", id: mine.id, rate, data: encode(blocks) });
+    const answer = await server.answer({ do: "push", id: mine.id, turn: mine.turn, rate, data: mine.unsent });
     mine.failures = 0;
+    if (answer.busy) return;
+    mine.unsent = null;
+    mine.turn += 1;
     if (answer.problem) return await fail(mine, answer.problem);
     show(mine, answer);
   } catch {
-    mine.blocks.unshift(...blocks);
     mine.failures += 1;
     if (mine.failures >= RETRIES) await fail(mine, "The server cannot be reached. What was heard so far is kept above.");
     else say("The connection is slow; nothing is lost yet…");
@@ -147,9 +152,9 @@ async function stop() {
   mine.closed = true;
   release(mine);
   clearInterval(mine.timer);
-  while (mine.id && (mine.busy || mine.blocks.length)) {
+  while (mine.id && (mine.busy || mine.unsent || mine.blocks.length)) {
     await send(mine);
-    await new Promise((done) => setTimeout(done, 50));
+    await new Promise((done) => setTimeout(done, mine.unsent ? EVERY_MS : 50));
   }
   if (mine.id) {
     try {
