@@ -107,7 +107,7 @@ def timing_html(transcript: Transcript) -> str:
         ("load", _seconds(t.load) if t.load >= 0.0005 else "in memory", "Reading the checkpoint into memory"),
         ("acoustic", _seconds(t.acoustic) if t.acoustic else "kept", "Running the model; kept: it had heard the clip"),
         ("decode", _seconds(t.decode), "Finding the text in what the model heard"),
-        ("RTFx", rtfx, "Audio seconds for each second of acoustic and decoding work"),
+        ("RTFx", rtfx if t.acoustic else "-", "Audio seconds for each second of acoustic and decoding work"),
         ("", transcript.precision, "Precision of the model"),
         ("", transcript.device, "Device"),
         ("", transcript.engine, "Decoding engine"),
