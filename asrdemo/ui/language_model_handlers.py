@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -49,13 +50,12 @@ def build(
     id_ = f"yours-{secrets.token_hex(16)}"
     folder = services.models_folder() / id_
     folder.mkdir()
-    try:
+    with ExitStack() as undo:  # a full disk or a cancelled job leaves nothing behind either
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
         built = build_language_model(
             Path(path) if path else pasted, int(order), folder / "model.arpa", spec.profile, progress
         )
-    except BaseException:  # a full disk or a cancelled job leaves nothing behind either
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+        undo.pop_all()
     title = " ".join(title.split())[:MAX_TITLE] or (Path(path).stem[:MAX_TITLE] if path else "Your text")
     services.add_language_model(built.spec(id_, title, spec.language))
     return Built(id_, title, report_html(title, built))
