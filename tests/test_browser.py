@@ -352,6 +352,8 @@ def test_nothing_sticks_out_on_a_phone(visit: Callable) -> None:
             page.get_by_role("tab", name=tab).tap()
             page.wait_for_timeout(300)
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
+        note = page.locator("#registry section").first.locator("tbody tr").nth(1).locator("td").last.bounding_box()
+        assert note and note["width"] > 200, "notes have room to be read"
 
 
 def test_checkpoints_say_what_can_be_used(visit: Callable) -> None:
