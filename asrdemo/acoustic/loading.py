@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from asrdemo.acoustic import network, precision, store, vocabulary
 from asrdemo.acoustic.engines import OneByOne
+from asrdemo.acoustic.lanes import lanes_for
 from asrdemo.acoustic.model import CUDA_ROWS, AcousticModel, Geometry
 from asrdemo.errors import CheckpointError
 from asrdemo.registry import CheckpointSpec
@@ -56,11 +57,12 @@ def load(
     geometry = _geometry(model)
     fingerprint = _fingerprint(folder, files, spec.adapter, words)
     engine: Any = (network.Network if network.supports(model) else OneByOne)(model).to(place)
+    lanes = lanes_for(engine, place)
     tell(2, _STEPS, "choosing the precision")
-    engine, report = _precise(engine, place, precision, fingerprint)
+    engine, report = next(lanes.map(lambda e: _precise(e, place, precision, fingerprint), [engine]))
     tell(_STEPS, _STEPS, "ready")
     seconds = time.perf_counter() - began
-    return AcousticModel(spec, engine, words, geometry, normalise, place, report, fingerprint, seconds)
+    return AcousticModel(spec, engine, lanes, words, geometry, normalise, place, report, fingerprint, seconds)
 
 
 def resolve(device: str) -> torch.device:

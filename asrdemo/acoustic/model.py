@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from asrdemo.acoustic.lanes import Here, Lanes
 from asrdemo.acoustic.level import Level
 from asrdemo.acoustic.precision import Engine, PrecisionReport
 from asrdemo.acoustic.segments import Window, frame_count, is_silent, windows
@@ -62,6 +63,7 @@ class AcousticModel:
         self,
         spec: CheckpointSpec,
         engine: Engine,
+        lanes: Here | Lanes,
         vocabulary: Vocabulary,
         geometry: Geometry,
         normalise: bool,
@@ -76,7 +78,7 @@ class AcousticModel:
         self.precision, self.precision_report = report.chosen, report
         self.fingerprint, self.load_seconds = fingerprint, load_seconds
         self.rows = CUDA_ROWS if device.type == "cuda" else None
-        self._engine, self._normalise, self._device = engine, normalise, device
+        self._engine, self._lanes, self._normalise, self._device = engine, lanes, normalise, device
 
     def emissions(self, clips: Sequence[Clip], progress: Progress | None = None) -> list[Emissions]:
         """What the model hears in each clip, in the order given.
@@ -115,8 +117,7 @@ class AcousticModel:
 
         samples: at least one receptive field, and short enough for one pass. level: of the recording so far.
         """
-        with torch.inference_mode():
-            return self._engine([self._wave(samples, level)], rows=self.rows)[0].cpu().numpy()
+        return next(self._lanes.map(self._run, [[(samples, level)]]))
 
     def _empty(self, clip: Clip) -> np.ndarray:
         frames = frame_count(len(clip.samples), self.geometry.stride, self.geometry.receptive)
@@ -131,10 +132,9 @@ class AcousticModel:
         done = 0
         if progress:
             progress(0, max(1, total // SAMPLE_RATE), "listening")
-        for batch in self._batches(jobs):
-            waves = [self._wave(clips[j.clip].samples[j.window.start : j.window.end], j.level) for j in batch]
-            with torch.inference_mode():
-                out = torch.cat(self._engine(waves, rows=self.rows)).cpu().numpy()
+        batches = list(self._batches(jobs))
+        passes = ([(clips[j.clip].samples[j.window.start : j.window.end], j.level) for j in b] for b in batches)
+        for batch, out in zip(batches, self._lanes.map(self._run, passes), strict=True):
             at = 0
             for job in batch:
                 w, begin = job.window, at + job.window.skip
@@ -156,6 +156,12 @@ class AcousticModel:
             frames += job.frames
         if batch:
             yield batch
+
+    def _run(self, parts: list[tuple[np.ndarray, Level]]) -> np.ndarray:
+        """One pass: log-probabilities of the parts, end to end, shape = (frames, vocabulary)."""
+        with torch.inference_mode():
+            heard = self._engine([self._wave(samples, level) for samples, level in parts], rows=self.rows)
+            return torch.cat(heard).cpu().numpy()
 
     def _wave(self, samples: np.ndarray, level: Level) -> torch.Tensor:
         """Samples as the checkpoint expects them: at zero mean and unit variance, if it was trained so."""
