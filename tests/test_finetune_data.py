@@ -123,6 +123,25 @@ def test_stream_changes_phase_at_once_and_repeats_itself_for_a_seed():
     assert not torch.equal(a["input_values"], next(iter(data.Batches(pool, RECIPE, phase, 8)))["input_values"][:1])
 
 
+def test_processes_share_a_pass_without_overlap(monkeypatch):
+    monkeypatch.setattr(data.Batches, "collate", lambda self, batch, rng: batch)
+    clips = clip_pool([1.0] * 40, [1.0] * 40)
+    phase = data.Phase(RECIPE)
+    whole = iter(data.Batches(clips, RECIPE, phase))
+    shares = [iter(data.Batches(clips, RECIPE, phase, share=(process, 2))) for process in (0, 1)]
+    taken = [next(share) for _ in range(5) for share in shares]
+    assert taken == [next(whole) for _ in range(10)]
+    assert sorted(clip for batch in taken for clip in batch) == list(range(40))
+
+
+def test_frozen_convolutions_get_no_gradient():
+    model = models.build(TINY, models.vocabulary(["ab"])).train()
+    models.freeze_convolutions(model, 2)
+    model(input_values=torch.randn(1, 16000), labels=torch.tensor([[5, 6]])).loss.backward()
+    layers = model.wav2vec2.feature_extractor.conv_layers
+    assert all((layer.conv.weight.grad is not None) == (i >= 2) for i, layer in enumerate(layers))
+
+
 def test_pad_masks_and_rounds():
     batch = data.pad([np.ones(5, np.float32), np.ones(9, np.float32)], [np.array([1, 2]), np.array([3])], step=8)
     assert batch["input_values"].shape == (2, 16) and batch["attention_mask"].sum(1).tolist() == [5, 9]

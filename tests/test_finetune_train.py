@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +74,21 @@ def test_smoke_run_leaves_all_it_promises(finished):
     example = json.loads((run / "examples.jsonl").read_text().splitlines()[0])["tones"][0]
     assert set(example) == {"reference", "hypothesis"}
     assert not list(run.rglob("*.tmp")) and not list(best.glob(".writing"))
+
+
+def test_two_processes_train_one_model(tones, tmp_path):
+    recipe = smoke_recipe(tones, optimiser={"hold": 0.5, "warmup_steps": 1})
+    file = tmp_path / "recipe.yaml"
+    file.write_text(json.dumps(recipes.as_dict(recipe)))
+    launch = ["torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "--", "asrdemo.finetune.train"]
+    options = [str(file), "--run", str(tmp_path / "run"), "--shards", str(tmp_path / "shards")]
+    done = subprocess.run([sys.executable, "-m", *launch, *options], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    metrics = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    steps = [m["step"] for m in metrics if "loss" in m]
+    assert steps == sorted(set(steps)), "one process writes"
+    assert metrics[0]["learning_rate"] == recipe.optimiser.learning_rate, "held in the first half"
+    assert json.loads((tmp_path / "run" / "best.json").read_text())["step"] == recipe.batches.max_steps
 
 
 def test_learning_rate_ends_near_zero(finished):

@@ -81,18 +81,24 @@ class Phase:
 
 
 class Batches(IterableDataset):
-    """The stream. It depends on the recipe's seed and on the step it starts from, which a resumed run gives."""
+    """The stream. It depends on the recipe's seed and on the step it starts from, which a resumed run gives.
 
-    def __init__(self, clips: Pool, recipe: Recipe, phase: Phase, start_step: int = 0):
-        self.clips, self.recipe, self.phase, self.start_step = clips, recipe, phase, start_step
-        self.audio_seconds = 0.0  # handed out so far, padding left out
+    share: (process, processes); all plan the same passes, and each takes every so-manieth batch.
+    """
+
+    def __init__(self, clips: Pool, recipe: Recipe, phase: Phase, start_step: int = 0, share: tuple[int, int] = (0, 1)):
+        self.clips, self.recipe, self.phase, self.start_step, self.share = clips, recipe, phase, start_step, share
+        self.audio_seconds = 0.0  # handed out so far by this process, padding left out
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        rng = np.random.default_rng([self.recipe.seed, self.start_step])
+        process, processes = self.share
+        order = np.random.default_rng([self.recipe.seed, self.start_step])
+        rng = np.random.default_rng([self.recipe.seed, self.start_step, process])
         while True:
             settled = self.phase.settled
-            for batch in plan(self.clips, self.phase, rng):
-                yield self.collate(batch, rng)
+            batches = list(plan(self.clips, self.phase, order))
+            for first in range(0, len(batches) - processes + 1, processes):
+                yield self.collate(batches[first + process], rng)
                 if self.phase.settled != settled:
                     break  # the rest of this pass was planned for another phase
 

@@ -29,16 +29,23 @@ def write_json(path: Path, data: object) -> None:
 
 
 class Clock:
-    """Wall seconds of training over all sittings of a run, against its budget (and steps, where they are limited)."""
+    """Wall seconds of training over all sittings of a run, against its budget (and steps, where they are limited).
+
+    Time stands still between two calls of `tick`, and is the first process's in all of them: they must agree on the
+    learning rate and on when to evaluate, or they would wait for each other for ever.
+    """
 
     def __init__(self, budget_minutes: float, spent: float = 0.0, max_steps: int = 0):
         self.budget, self.max_steps = budget_minutes * 60, max_steps
-        self._before, self._started = spent, time.monotonic()
+        self.spent, self._before, self._started = spent, spent, time.monotonic()
 
-    @property
-    def spent(self) -> float:
-        """Seconds, earlier sittings included."""
-        return self._before + time.monotonic() - self._started
+    def tick(self) -> None:
+        """Set `spent`: seconds, earlier sittings included."""
+        now = torch.tensor(self._before + time.monotonic() - self._started, dtype=torch.float64)
+        if torch.distributed.is_initialized():
+            now = now.to("cpu" if torch.distributed.get_backend() == "gloo" else "cuda")
+            torch.distributed.broadcast(now, src=0)
+        self.spent = float(now)
 
     def progress(self, step: int) -> float:
         """0 at the start, 1 when the budget of minutes or steps is used up."""
@@ -84,6 +91,7 @@ class RunCallback(TrainerCallback):
 
     def on_step_end(self, args, state, control, model=None, **_):
         """After an optimiser step: average, and see whether it is time for something."""
+        self.clock.tick()
         if state.global_step % Average.EVERY == 0:
             self.average.update(model)
         now, e = self.clock.spent, self.recipe.evaluation
@@ -99,7 +107,7 @@ class RunCallback(TrainerCallback):
         """Append to metrics.jsonl; leave the plateau phase when the loss has."""
         record = {"step": state.global_step, "seconds": round(self.clock.spent, 1), **(logs or {})}
         if "loss" in record:
-            record["audio_hours"] = round(self.batches.audio_seconds / 3600, 4)
+            record["audio_hours"] = round(self.batches.audio_seconds * args.world_size / 3600, 4)
             left = record["loss"] < self.recipe.plateau.until_loss or state.global_step >= self.recipe.plateau.max_steps
             if left and not self.phase.settled:
                 self.phase.settled = True
@@ -109,11 +117,14 @@ class RunCallback(TrainerCallback):
                 models.regularise(model, self.recipe.model)
                 self._regularised = True
                 record["phase"] = "regularised"
-        with (self.run / "metrics.jsonl").open("a", encoding="utf-8") as out:
-            out.write(json.dumps(record) + "\n")
+        if state.is_world_process_zero:
+            with (self.run / "metrics.jsonl").open("a", encoding="utf-8") as out:
+                out.write(json.dumps(record) + "\n")
 
     def on_save(self, args, state, control, **_):
         """Complete the Trainer's checkpoint with what it does not know."""
+        if not state.is_world_process_zero:
+            return
         folder = self.run / f"checkpoint-{state.global_step}"
         self.average.save(folder / "average.safetensors")
         write_json(folder / "run.json", {"seconds": self.clock.spent, "settled": self.phase.settled})
@@ -143,11 +154,12 @@ class CtcTrainer(Trainer):
         return DataLoader(cast(Batches, self.train_dataset), batch_size=None)
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None):
-        """Linear warm-up by steps, then a cosine to zero over the wall-clock budget."""
-        warmup, clock = max(1, self.recipe.optimiser.warmup_steps), self.clock
+        """Linear warm-up by steps, then held, then a cosine to zero, both by the wall-clock budget."""
+        warmup, hold, clock = max(1, self.recipe.optimiser.warmup_steps), self.recipe.optimiser.hold, self.clock
 
         def factor(step: int) -> float:
-            return min(1.0, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * clock.progress(step)))
+            falling = max(0.0, clock.progress(step) - hold) / (1 - hold)
+            return min(1.0, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * falling))
 
         self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
             cast(torch.optim.Optimizer, optimizer or self.optimizer), factor
@@ -176,8 +188,9 @@ class CtcTrainer(Trainer):
         better = min(scores, key=lambda k: metrics[f"eval_{k}_selection"])
         metrics["eval_selection"] = metrics[f"eval_{better}_selection"]
         metrics["eval_blank_share"] = round(max(s.blank_share for s in scores[better].values()), 4)
-        self._keep_examples(scores[better])
-        self._keep_best(metrics, current if better == "now" else self.average.weights, better)
+        if self.is_world_process_zero():
+            self._keep_examples(scores[better])
+            self._keep_best(metrics, current if better == "now" else self.average.weights, better)
         network.load_state_dict(current)
         self.log(dict(metrics))
         self._last = self.state.global_step, metrics

@@ -76,7 +76,7 @@ def build(recipe: recipes.Recipe, vocab: dict[str, int]) -> Wav2Vec2ForCTC:
 
 
 def prepare_for_training(model: Wav2Vec2ForCTC) -> Wav2Vec2ForCTC:
-    """Settings a training run needs on a model built or loaded.
+    """Settings a training run needs on a model built or loaded, in place.
 
     Trainer would believe that the model divides its loss by the items of an accumulated batch, which CTC does not:
     accepts_loss_kwargs=False makes Trainer do it. Eager attention is faster than SDPA's backward pass on CPU.
@@ -84,6 +84,14 @@ def prepare_for_training(model: Wav2Vec2ForCTC) -> Wav2Vec2ForCTC:
     setattr(model, "accepts_loss_kwargs", False)  # noqa: B010 - not declared, Trainer looks for it
     model.set_attn_implementation("sdpa" if torch.cuda.is_available() else "eager")
     return model
+
+
+def freeze_convolutions(model: Wav2Vec2ForCTC, count: int) -> None:
+    """Keep the weights of the first `count` convolutions, in place; no gradient is computed for them or below them."""
+    extractor: Any = model.wav2vec2.feature_extractor
+    extractor._requires_grad = count == 0  # else transformers asks for the gradient of the audio itself
+    for layer in extractor.conv_layers[:count]:
+        layer.requires_grad_(False)
 
 
 @torch.no_grad()

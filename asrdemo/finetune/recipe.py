@@ -50,6 +50,8 @@ class Model:
     The product of conv_stride is the samples one frame covers. filterbank_init starts the first convolution from
     gammatone filters in place of noise. The mask_* keys are SpecAugment's (Park et al. 2019); it and dropout come on
     after the plateau, once `regularise_from` of the budget (0 to 1) is used up; 1 leaves them off.
+    frozen_convolutions: so many of the first convolutions keep the weights they start with; they run at the highest
+    rate, so a step costs a quarter less without their gradients.
     """
 
     hidden_size: int = 256
@@ -68,14 +70,16 @@ class Model:
     mask_time_length: int = 6
     mask_feature_prob: float = 0.02
     mask_feature_length: int = 24
+    frozen_convolutions: int = 0
 
 
 @dataclass(frozen=True)
 class Optimiser:
-    """AdamW; after warm-up the rate follows a cosine to zero over the wall-clock budget."""
+    """AdamW; after warm-up the rate is held for `hold` (0 to 1) of the budget, then follows a cosine to zero."""
 
     learning_rate: float = 1e-3
     warmup_steps: int = 300
+    hold: float = 0.0
     weight_decay: float = 0.02
     beta2: float = 0.98
     max_grad_norm: float = 1.0
@@ -83,9 +87,9 @@ class Optimiser:
 
 @dataclass(frozen=True)
 class Batches:
-    """seconds: audio in a batch, padding included. max_minutes: wall-clock budget of the run, evaluation included.
+    """seconds: audio in a batch of one process, padding included. max_minutes: wall-clock budget, evaluation included.
 
-    max_steps ends the run sooner where it is not 0. threads: of torch.
+    max_steps ends the run sooner where it is not 0. threads: of torch in each process.
     """
 
     seconds: float = 24.0
@@ -230,6 +234,10 @@ def _check(recipe: Recipe, file: str) -> None:
         fail.append("model.conv_dim, conv_kernel and conv_stride must have the same length")
     if m.hidden_size % m.heads or m.hidden_size % m.position_groups:
         fail.append("model.hidden_size must be a multiple of heads and of position_groups")
+    if not 0 <= m.frozen_convolutions <= len(m.conv_dim):
+        fail.append(f"model.frozen_convolutions is {m.frozen_convolutions}; there are {len(m.conv_dim)} convolutions")
+    if not 0 <= recipe.optimiser.hold < 1:
+        fail.append(f"optimiser.hold is {recipe.optimiser.hold}; expected a share of the budget, 0 <= hold < 1")
     if recipe.batches.precision not in ("bf16", "fp32"):
         fail.append(f"batches.precision is {recipe.batches.precision!r}; allowed: bf16, fp32")
     if recipe.clips.min_seconds < 0.3:

@@ -41,17 +41,21 @@ def run(
         raise TrainingError(f"The run directory {folder.name!r} already holds a run; resume it or name another.")
     if resume and not checkpoint:
         raise TrainingError(f"The run directory {folder.name!r} holds no checkpoint to resume from.")
+    arguments = _arguments(recipe, folder)  # joins the other processes, where there are any
+    first = arguments.process_index == 0
     transformers.set_seed(recipe.seed)
     torch.set_num_threads(recipe.batches.threads)
 
-    train = [prepare(c, recipe, shards, _print_progress) for c in recipe.train]
-    dev = [prepare(c, recipe, shards, _print_progress) for c in recipe.dev]
-    vocab = _vocabulary(folder, train, resume)
+    with arguments.main_process_first(desc="preparing audio"):
+        train = [prepare(c, recipe, shards, _print_progress) for c in recipe.train]
+        dev = [prepare(c, recipe, shards, _print_progress) for c in recipe.dev]
+        vocab = _vocabulary(folder, train, resume)
     model = _model(recipe, vocab, init_from)
     clips = data.pool(train, [c.weight for c in recipe.train], vocab, model.config)
     if not clips.clips:
         raise TrainingError(f"No clip is left to train on; {len(clips.infeasible)} have labels that do not fit.")
-    _describe(folder, recipe, clips, dev)
+    if first:
+        _describe(folder, recipe, clips, dev)
 
     state: dict = {"seconds": 0.0, "settled": False}
     if checkpoint:
@@ -63,10 +67,10 @@ def run(
     if checkpoint:
         average.load(checkpoint / "average.safetensors")
     start = int(checkpoint.name.split("-")[1]) if checkpoint else 0
-    batches = data.Batches(clips, recipe, phase, start)
+    batches = data.Batches(clips, recipe, phase, start, (arguments.process_index, arguments.world_size))
 
     trainer = loop.CtcTrainer(
-        model=model, args=_arguments(recipe, folder), train_dataset=batches,
+        model=model, args=arguments, train_dataset=batches,
         callbacks=[loop.RunCallback(folder, recipe, clock, phase, average, batches)],
         run=folder, recipe=recipe, vocab=vocab, dev=dev, clock=clock, average=average,
     )  # fmt: skip
@@ -87,6 +91,7 @@ def _vocabulary(folder: Path, train: list[Shard], resume: bool) -> dict[str, int
 def _model(recipe: recipes.Recipe, vocab: dict[str, int], init_from: Path | None) -> Wav2Vec2ForCTC:
     """The recipe's model, with random weights or those of an earlier checkpoint."""
     model = models.build(recipe, vocab)
+    models.freeze_convolutions(model, recipe.model.frozen_convolutions)
     if init_from is None:
         return model
     if json.loads((init_from / "vocab.json").read_text(encoding="utf-8")) != vocab:
