@@ -1,7 +1,7 @@
 """Synthesise everyday sentences with training voices: `python -m demo.make_everyday_speech --out DIR`.
 
-One more set beside those of demo.make_training_speech, in the demo corpus's domain: sentences from the same templates,
-none of them reserved for its dev and test, spoken by training voices. The same arguments give the same set.
+More sets beside those of demo.make_training_speech, in the demo corpus's domain: sentences from the same templates,
+none of them reserved for its dev and test, spoken by training voices. The same arguments give the same sets.
 """
 
 import argparse
@@ -14,7 +14,10 @@ import numpy as np
 from demo.everyday import everyday, reserved
 from demo.make_training_speech import Recipe, make_set, plan
 
-RECIPE = Recipe("everyday", {"espeak": 1800, "flite": 200}, rate=(0.8, 1.2), sentences=(1, 1, 1, 2))
+SETS = {
+    "everyday": Recipe("everyday", {"espeak": 6000, "flite": 500}, rate=(0.8, 1.2), sentences=(1, 1, 1, 2)),
+    "everyday_kokoro": Recipe("everyday", {"kokoro": 1500}, rate=(0.8, 1.15)),
+}
 
 
 def sentence(random: np.random.Generator) -> str:
@@ -28,15 +31,18 @@ def main(arguments: list[str] | None = None) -> int:
     """The program; returns its exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--set", action="append", choices=list(SETS), help="default: all of them")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--minutes", type=float, default=60, help="stop after this long")
+    parser.add_argument("--minutes", type=float, default=60, help="stop a set after this long")
     parser.add_argument("--seed", type=int, default=2611)
     options = parser.parse_args(arguments)
-    folder = options.out / "everyday"
-    if folder.exists():
-        shutil.rmtree(folder)
-    clips, hours = make_set(folder, plan(folder, sentence, RECIPE, options.seed), options.workers, options.minutes)
-    print(f"everyday: {clips} clips, {hours:.2f} h")
+    for name in options.set or list(SETS):
+        folder = options.out / name
+        if folder.exists():
+            shutil.rmtree(folder)
+        jobs = plan(folder, sentence, SETS[name], options.seed + list(SETS).index(name))
+        clips, hours = make_set(folder, jobs, options.workers, options.minutes)
+        print(f"{name}: {clips} clips, {hours:.2f} h")
     return 0
 
 

@@ -111,6 +111,8 @@ def make_clip(job: Job) -> tuple[Row, int] | None:
 def make_set(folder: Path, jobs: list[Job], workers: int, minutes: float) -> tuple[int, float]:
     """Make the clips of one set and its tables; stops after `minutes`. Returns (clips, hours)."""
     started, done = time.monotonic(), []
+    if any(job.voice.engine == "kokoro" for job in jobs):
+        synthesis.join_kokoro()  # here, or the workers would write the same file
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         for result in pool.imap_unordered(make_clip, jobs, chunksize=2):
             done += [result] if result else []

