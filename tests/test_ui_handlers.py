@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +17,7 @@ import soundfile
 from fake_speech import MENDED, SAID, FakeTranscriber, registry
 
 from asrdemo import decoding
-from asrdemo.errors import AudioError, LanguageModelError, NotFoundError
+from asrdemo.errors import AsrDemoError, AudioError, LanguageModelError, NotFoundError
 from asrdemo.live import LiveText
 from asrdemo.settings import Settings
 from asrdemo.types import DecoderOptions, Timings
@@ -143,11 +145,19 @@ def test_every_format_downloads_from_one_result(services: Services, clips: list[
 
 
 def test_downloads_need_a_result_and_a_known_format(services: Services, clips: list[Path]) -> None:
-    with pytest.raises(NotFoundError, match="transcribe a clip first"):
+    with pytest.raises(AsrDemoError, match="Transcribe something first"):
         handlers.download(Work(), "txt")
     work = handlers.transcribe(services, [Source(str(clips[0]), "a")], GREEDY)
     with pytest.raises(NotFoundError, match="available: txt, srt"):
         handlers.download(work, "docx")
+
+
+def test_several_clips_download_as_one_zip(services: Services, clips: list[Path]) -> None:
+    sources = [Source(str(clips[0]), "one.wav"), Source(str(clips[0]), "one.wav"), Source("nowhere.wav", "gone.wav")]
+    file = handlers.download(handlers.transcribe(services, sources, GREEDY), "srt")
+    assert file["name"].endswith(".zip") and file["type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(file["data"]))) as archive:
+        assert archive.namelist() == ["one.srt", "one-2.srt"]
 
 
 @pytest.mark.parametrize("data", [None, {}, {"pick": "1"}, {"pick": True}, {"pick": 1.5}, [1]])
@@ -171,6 +181,8 @@ def test_examples_vary_and_survive_quotes(tmp_path: Path) -> None:
     assert len(found) == 4 and len({e.voice for e in found}) == 4
     assert all(e.sentence.startswith('Say "') for e in found)
     assert "India and South Asia, man" in {e.voice for e in examples(registry(corpus), 9)}
+    (corpus / "examples.txt").write_text("path\n7.mp3\ngone.mp3\n0.mp3\n")
+    assert [e.path.name for e in examples(registry(corpus))] == ["7.mp3", "0.mp3"], "a list in the corpus decides"
     assert examples(registry(tmp_path / "nowhere")) == [] == examples(registry())
     assert handlers.picked(found, {"pick": 2}) is found[2]
     with pytest.raises(NotFoundError, match="no example 5"):

@@ -26,14 +26,15 @@ class Example:
 
 
 def examples(registry: Registry, count: int = SHOWN) -> list[Example]:
-    """Up to `count` clips of the first corpus that has a test split, one of each accent before a second of any.
+    """Up to `count` clips of the first corpus that has a test split: those its examples.txt lists, in that order.
 
-    Reads two small tables without pandas, so that the first page stays quick. Empty when no corpus is there.
+    Where there is no such list, one of each voice before a second of any. Reads small tables without pandas, so that
+    the first page stays quick. Empty when no corpus is there.
     """
     for corpus in registry.corpora.values():
         found = _of_corpus(corpus.path, corpus.language)
         if found:
-            return _varied(found, count)
+            return _listed(corpus.path, found)[:count] or _varied(found, count)
     return []
 
 
@@ -44,6 +45,11 @@ def _of_corpus(folder: Path, language: str) -> list[Example]:
         for row in _rows(folder / "test.tsv")
         if (file := folder / "clips" / row["path"]).is_file() and 2.0 <= seconds.get(row["path"], 3.0) <= 8.0
     ]
+
+
+def _listed(folder: Path, found: list[Example]) -> list[Example]:
+    by_name = {example.path.name: example for example in found}
+    return [by_name[row["path"]] for row in _rows(folder / "examples.txt") if row["path"] in by_name]
 
 
 def _rows(table: Path) -> list[dict[str, str]]:

@@ -274,21 +274,16 @@ def subtitles(hypothesis: Hypothesis) -> list[dict[str, Any]]:
 
 
 def download(work: Work, format: str) -> dict[str, str]:
-    """The shown transcript as a file for the browser: `name`, `type`, `data` (base64). Nothing is written to disk.
+    """The transcript as a file for the browser, or those of several clips as one zip: `name`, `type`, `data` (base64).
 
-    `serial` differs each time: the script is told of new values only, and the same file may be wanted twice.
+    Nothing is written to disk. `serial` differs each time: the script is told of new values only, and the same file may be wanted twice.
     """
-    from asrdemo.export import export, file_name
+    from asrdemo.export import export_many
 
-    if work.item is None or work.item.transcript is None:
-        raise NotFoundError("There is nothing to download yet; transcribe a clip first.")
-    if format not in FORMATS:
-        raise NotFoundError(f"There is no format {format!r}; available: {', '.join(FORMATS)}.")
-    transcript = work.item.transcript
-    kind = {"json": "application/json", "vtt": "text/vtt"}.get(format, "text/plain")
-    content = base64.b64encode(export(transcript, format)).decode("ascii")
-    name, serial = file_name(transcript, format), secrets.token_hex(8)
-    return {"name": name, "type": f"{kind};charset=utf-8", "data": content, "serial": serial}
+    name, content = export_many([item.transcript for item in work.items if item.transcript], format)
+    kind = {"zip": "application/zip", "json": "application/json", "vtt": "text/vtt"}.get(name.rpartition(".")[2])
+    data, serial = base64.b64encode(content).decode("ascii"), secrets.token_hex(8)
+    return {"name": name, "type": kind or "text/plain;charset=utf-8", "data": data, "serial": serial}
 
 
 def as_json(transcript: Transcript) -> dict[str, Any]:

@@ -111,9 +111,16 @@ async function send(mine) {
 }
 
 async function fail(mine, problem) {
+  const id = mine.id;
   mine.id = null;
   end(mine);
   say(problem, true);
+  try {
+    const answer = await server.answer({ do: "finish", id }); // what was heard up to here, whole
+    if (!answer.problem) show(mine, answer);
+  } catch {
+    // the server cannot be reached: the text shown so far stays
+  }
 }
 
 function show(mine, answer) {
