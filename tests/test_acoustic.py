@@ -478,7 +478,7 @@ def test_missing_adapter(mms: Path) -> None:
 
 def test_availability_of_local_folders(tiny: Path, tmp_path: Path) -> None:
     assert availability(spec_of(tiny)) == "ready"
-    assert look(spec_of(tmp_path)) == ("missing", f"{tmp_path} has no config.json any more")
+    assert look(spec_of(tmp_path)) == ("missing", f"its folder {tmp_path.name} has no config.json any more")
     with pytest.raises(CheckpointError, match="no config.json"):
         load(spec_of(tmp_path), "cpu", "fp32")
 

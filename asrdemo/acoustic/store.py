@@ -58,7 +58,7 @@ def look(spec: CheckpointSpec) -> Availability:
     if spec.path is not None:
         if (spec.path / "config.json").is_file():
             return Availability("ready", "in a local folder")
-        return Availability("missing", f"{spec.path} has no config.json any more")
+        return Availability("missing", f"its folder {spec.path.name} has no config.json any more")
     if _cached(spec) is not None:
         return Availability("ready", "downloaded before")
     if _hub_answers():
@@ -74,7 +74,9 @@ def fetch(spec: CheckpointSpec, progress: Progress | None = None) -> Path:
     """
     if spec.path is not None:
         if not (spec.path / "config.json").is_file():
-            raise CheckpointError(f"The checkpoint folder of {spec.id!r} has no config.json: {spec.path}")
+            raise CheckpointError(
+                f"The checkpoint folder of {spec.id!r} has no config.json; put its files back, or take it out of models.yaml."
+            )
         return spec.path
     return _cached(spec) or _download(spec, progress)
 
