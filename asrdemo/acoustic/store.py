@@ -75,7 +75,7 @@ def fetch(spec: CheckpointSpec, progress: Progress | None = None) -> Path:
     if spec.path is not None:
         if not (spec.path / "config.json").is_file():
             raise CheckpointError(
-                f"The checkpoint folder of {spec.id!r} has no config.json; put its files back, or take it out of models.yaml."
+                f"The checkpoint folder of {spec.id!r} has no config.json; put its files back or change models.yaml."
             )
         return spec.path
     return _cached(spec) or _download(spec, progress)
