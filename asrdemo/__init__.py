@@ -3,7 +3,7 @@
 Imports go one way; a module may import from those to its right, never back
 (tests/test_layers.py holds this):
 
-    app -> ui, cli -> evals, finetune -> transcribe, live -> acoustic, decoding, audio, export
+    app, evals.cli -> ui, cli -> evals, finetune -> transcribe, live, measure -> acoustic, decoding, audio, sound, export
         -> corpus, registry, text -> settings, types -> errors
 
 `audio`, `acoustic` and `decoding` never import one another: they meet in

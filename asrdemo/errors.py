@@ -10,6 +10,8 @@ AsrDemoError
 │   └── NeedsNetworkError    it is on the Hub, and the Hub cannot be reached
 ├── DecodingError          decoder options that do not fit, or a broken language model
 ├── LanguageModelError     a language model that cannot be built or read
+├── ResultError            an evaluation result that cannot be read, continued or merged
+├── ToolError              another program (sclite, espeak-ng) that fails or gives no usable answer
 ├── TrainingError          a run that cannot start or go on
 └── Cancelled              the user asked to stop
 """
@@ -53,6 +55,14 @@ class DecodingError(AsrDemoError):
 
 class LanguageModelError(AsrDemoError):
     """A language model that cannot be built or read."""
+
+
+class ResultError(AsrDemoError):
+    """An evaluation result that cannot be read, continued or merged."""
+
+
+class ToolError(AsrDemoError):
+    """Another program that fails, hangs, or gives an answer that cannot be used."""
 
 
 class TrainingError(AsrDemoError):
