@@ -276,7 +276,8 @@ def subtitles(hypothesis: Hypothesis) -> list[dict[str, Any]]:
 def download(work: Work, format: str) -> dict[str, str]:
     """The transcript as a file for the browser, or those of several clips as one zip: `name`, `type`, `data` (base64).
 
-    Nothing is written to disk. `serial` differs each time: the script is told of new values only, and the same file may be wanted twice.
+    Nothing is written to disk. `serial` differs each time: the script is told of new values only, and the same file may
+    be wanted twice.
     """
     from asrdemo.export import export_many
 
