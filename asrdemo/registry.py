@@ -21,6 +21,7 @@ from asrdemo.errors import ConfigError, NotFoundError
 from asrdemo.text import PROFILES
 from asrdemo.types import DECODER_RANGES, LEAST_PRUNE, DecoderOptions
 
+TUNED = "decoder-defaults.yaml"  # under the app's home: decoders that `python -m evals sweep` found best
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _REVISION = re.compile(r"[0-9A-Za-z][\w./-]{0,120}")
@@ -357,16 +358,31 @@ def _parse(path: Path) -> dict[str, Any]:
     return data
 
 
-def read(path: Path | None = None) -> Registry:
-    """The registry in `path` (by default the one of the settings).
+def _tuned(path: Path, known: Mapping[str, CheckpointSpec]) -> Mapping[str, CheckpointSpec]:
+    """The checkpoints with the decoders that TUNED gives; entries of checkpoints that are no longer listed are idle."""
+    data = _parse(path) if path.is_file() else {}
+    listed = [e for e in data.get("checkpoints") or [] if not isinstance(e, dict) or e.get("id") in known]
+    tuned = _section(
+        {"checkpoints": listed},
+        "checkpoints",
+        path,
+        ("id", "decoder", "note"),
+        lambda e: dataclasses.replace(known[e.text("id")], decoder=_decoder(e.data.get("decoder"), e)),
+    )
+    return MappingProxyType({**known, **tuned})
+
+
+def read(path: Path | None = None, home: Path | None = None) -> Registry:
+    """The registry in `path`, with the tuned decoders under `home` (by default, both as the settings say).
 
     Raises ConfigError for anything that is not as described above: unknown keys, wrong types, numbers out of range,
     duplicate ids, files that are not there, a decoder that names a language model that is not listed.
     """
     path = settings.read().registry if path is None else Path(path)
+    tuned = (settings.read().home if home is None else home) / TUNED
     data = _parse(path)
     registry = Registry(
-        checkpoints=_section(data, "checkpoints", path, _CHECKPOINT_KEYS, _checkpoint),
+        checkpoints=_tuned(tuned, _section(data, "checkpoints", path, _CHECKPOINT_KEYS, _checkpoint)),
         language_models=_section(data, "language_models", path, _LM_KEYS, _language_model),
         corpora=_section(data, "corpora", path, _CORPUS_KEYS, _corpus),
     )
@@ -375,7 +391,7 @@ def read(path: Path | None = None) -> Registry:
     for spec in registry.checkpoints.values():
         if spec.decoder.lm is not None and spec.decoder.lm not in registry.language_models:
             raise ConfigError(
-                f"{path.name}: checkpoint {spec.id!r}: decoder: lm is {spec.decoder.lm!r}; "
+                f"{path.name} or {TUNED}: checkpoint {spec.id!r}: decoder: lm is {spec.decoder.lm!r}; "
                 f"listed language models: {', '.join(registry.language_models) or 'none'}"
             )
     return registry

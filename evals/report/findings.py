@@ -1,0 +1,162 @@
+"""Results -> everything that is reported of them, as tables: made once, shown as HTML, Markdown, CSV or on a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from asrdemo.errors import ResultError
+from asrdemo.types import Progress
+from evals import adjusted, churn, confusions, filters, formatting, significance, slices, worst
+from evals.groups import USUAL
+from evals.results import Result
+from evals.scored import Scored, load
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from evals.adjusted import Adjusted
+    from evals.formatting import Formatting
+    from evals.worst import Worst
+
+TOP = 15  # rows of the shorter tables
+WORST_CLIPS = 25
+_TEXTS = ("reference_raw", "hypothesis_raw", "reference", "hypothesis", "ops")
+_CLIP = ("clip", "reference", "hypothesis", "ops", "client_id", "accents", "gender", "age", "seconds")
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What was found in the clips of a filter. Tables have the columns their modules document.
+
+    query, chosen: the filter as a URL's query and in words. slices: evals.slices.slice_table of all runs; its rows with
+    by "" are the headline. worst, adjusted, confused, accuracy, formatting, clips are of the first run. comparison and
+    churn: of every further run against the first; None for a single result. seed: of every draw.
+    """
+
+    scored: Scored
+    by: tuple[str, ...]
+    query: str
+    chosen: str
+    slices: pd.DataFrame
+    worst: Worst
+    adjusted: tuple[Adjusted, ...]
+    comparison: pd.DataFrame | None
+    churn: pd.DataFrame | None
+    confused: pd.DataFrame
+    deleted: pd.DataFrame
+    inserted: pd.DataFrame
+    accuracy: pd.DataFrame
+    formatting: Formatting
+    clips: pd.DataFrame
+    seed: int
+
+    @property
+    def headline(self) -> pd.DataFrame:
+        """A row a run: rates and support of all clips chosen."""
+        return self.slices[self.slices["by"] == ""]
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """What can be exported, by file name."""
+        found = {"slices": self.slices, "substitutions": self.confused, "deletions": self.deleted}
+        found |= {"insertions": self.inserted, "words": self.accuracy, "worst_clips": self.clips}
+        for name, table in (("comparison", self.comparison), ("churn", self.churn)):
+            if table is not None:
+                found[name] = table
+        return found
+
+
+def gather(
+    results: Sequence[Path | str],
+    by: Sequence[str] = USUAL,
+    query: str = "",
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Findings:
+    """Everything about these results, the first of which is the one looked at closely and the base of comparisons.
+
+    by: groupings, see evals.groups. query: filter, see evals.filters. Raises what evals.scored.load raises, ConfigError
+    for a filter or grouping that is none, ResultError where the filter leaves no clip.
+    """
+    tell = progress or (lambda done, total, note: None)
+    scored = load(results)
+    conditions = filters.parse(query)
+    mask = filters.mask(scored, conditions)
+    if not mask.any():
+        raise ResultError(f"No clip is left: {filters.describe(conditions)}. Loosen the filter.")
+    scored = replace(scored, runs=labels(scored.results))
+    steps = 5
+    tell(0, steps, "slices")
+    table = slices.slice_table(scored, by, mask, seed=seed)
+    tell(1, steps, "worst slices")
+    answers = worst.worst(scored, 0, mask, columns=[each for each in by if "*" not in each], seed=seed)
+    tell(2, steps, "adjusted gaps")
+    survives = [found for column in ("accents", "gender", "age") if (found := _adjusted(scored, column, mask))]
+    tell(3, steps, "errors")
+    rows = pa.table({name: scored.column(name).filter(pa.array(mask)) for name in _TEXTS})
+    walked = confusions.read_words(rows)
+    tell(4, steps, "comparison")
+    several = len(scored.runs) > 1
+    profile = scored.results[0].info["pins"]["normaliser"]["profile"]
+    findings = Findings(
+        scored=scored,
+        by=tuple(by),
+        query=query,
+        chosen=filters.describe(conditions),
+        slices=table,
+        worst=answers,
+        adjusted=tuple(survives),
+        comparison=significance.comparison_table(scored, by, mask, seed=seed) if several else None,
+        churn=churn.churn_table(scored, by, mask) if several else None,
+        confused=confusions.substitutions(walked, TOP, 0),
+        deleted=confusions.deletions(walked, TOP, 0),
+        inserted=confusions.insertions(walked, TOP, 0),
+        accuracy=confusions.accuracy(walked),
+        formatting=formatting.formatting(rows, profile),
+        clips=worst_clips(scored, mask),
+        seed=seed,
+    )
+    tell(steps, steps, "done")
+    return findings
+
+
+def labels(results: Sequence[Result]) -> tuple[str, ...]:
+    """What to call each result: what tells it apart from the others, its whole name where nothing short does."""
+    pins = [result.info["pins"] for result in results]
+    decoders = [" with ".join(filter(None, (p["decoder"]["kind"], p["decoder"].get("lm")))) for p in pins]
+    checkpoints = [p["checkpoint"]["id"] for p in pins]
+    both = [f"{c}, {d}" for c, d in zip(checkpoints, decoders, strict=True)]
+    names = [result.name for result in results]
+    return tuple(next(each for each in (checkpoints, decoders, both, names) if len(set(each)) == len(each)))
+
+
+def _adjusted(scored: Scored, column: str, mask: np.ndarray) -> Adjusted | None:
+    """None where too few values have support for a gap."""
+    try:
+        return adjusted.adjusted(scored, column, 0, mask)
+    except ResultError:
+        return None
+
+
+def worst_clips(scored: Scored, mask: np.ndarray, most: int = WORST_CLIPS, run: int = 0) -> pd.DataFrame:
+    """The clips with the most word errors, then with the highest rate; clips without any are left out.
+
+    Columns: clip, wer, errors, words, reference, hypothesis, ops, client_id, accents, gender, age, seconds.
+    """
+    import pandas as pd
+
+    errors, words = scored.errors[run], scored.words
+    wrong = np.flatnonzero(mask & (errors > 0))
+    order = np.lexsort((wrong, -errors[wrong] / np.maximum(words[wrong], 1), -errors[wrong].astype(int)))
+    chosen = wrong[order[:most]]
+    table = pd.DataFrame({name: scored.column(name, run).take(pa.array(chosen)).to_pylist() for name in _CLIP})
+    table.insert(1, "words", words[chosen])
+    table.insert(1, "errors", errors[chosen])
+    table.insert(1, "wer", errors[chosen] / np.maximum(words[chosen], 1))
+    return table

@@ -1,0 +1,42 @@
+"""Rates, gaps and slices in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_NUMBERS = {
+    "seconds": "clips",
+    "snr": "SNR",
+    "speaking_rate": "spoken at",
+    "loudness": "loudness",
+    "bandwidth": "bandwidth",
+}
+
+
+def percent(rate: float) -> str:
+    """A fraction, such as "63 %"; with a decimal below 10 %."""
+    return f"{100 * rate:.{0 if abs(rate) >= 0.0995 else 1}f} %"
+
+
+def points(low: float, high: float, middle: float) -> str:
+    """A difference of two rates with its interval, such as "+15 points, 8 to 22"."""
+    digits = 0 if abs(middle) >= 0.0995 else 1
+    return f"{100 * middle:+.{digits}f} points, {100 * low:.{digits}f} to {100 * high:.{digits}f}"
+
+
+def phrase(columns: Sequence[str], labels: Sequence[str]) -> str:
+    """A slice, such as "Scottish English, clips of 6 s or more"."""
+    words = []
+    for column, label in zip(columns, labels, strict=True):
+        if column == "seconds":
+            words.append(f"clips {'' if label.startswith('under') else 'of '}{label}")
+        elif column in _NUMBERS:
+            words.append(f"{_NUMBERS[column]} {label}")
+        else:
+            words.append(label if column == "accents" else f"{column} {label}")
+    return ", ".join(words)
+
+
+def count(number: float, one: str) -> str:
+    """Such as "1 speaker" and "1,200 speakers"."""
+    return f"{int(number):,} {one}{'' if int(number) == 1 else 's'}"
