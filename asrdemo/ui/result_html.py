@@ -19,9 +19,9 @@ EMPTY = (
 
 _HINT_MARKS = (
     '<p class="hint"><span class="unsure" aria-hidden="true">dotted</span> marks the words the model is least sure of. '
-    "Click any word to hear it.</p>"
+    "Click a word to hear the clip from there.</p>"
 )
-_HINT_WORDS = '<p class="hint">Click any word to hear it.</p>'
+_HINT_WORDS = '<p class="hint">Click a word to hear the clip from there.</p>'
 _NO_WORDS = (
     '<p class="said none">No words were recognised in this clip.</p>'
     '<p class="hint">It may be silent, very short or not speech. Try another clip, or speak closer.</p>'

@@ -64,7 +64,7 @@ def build(services: Services, examples: Sequence[Example], page: gr.Blocks) -> N
 def _ways(examples: Sequence[Example]) -> Ways:
     with gr.Row(elem_id="ways", equal_height=True):
         with gr.Column(scale=6, min_width=320, elem_classes="way"):
-            gr.HTML("<h2>Try an example</h2>", **PLAIN)
+            gr.HTML("<h2>Try an example (synthetic speech)</h2>", **PLAIN)
             cards = gr.HTML(
                 page_html.examples_html(examples), js_on_load=script("pick.js"), elem_id="examples", **PLAIN
             )
