@@ -1,6 +1,6 @@
 """Do the intervals hold the truth as often as they say? Simulated corpora whose truth is known.
 
-Takes some minutes: thousands of corpora of each kind. The tests do a few hundred of the plainest.
+Takes some minutes: hundreds of corpora of each kind. The tests do a few hundred of the plainest.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from evals.simulate import Recipe
 from evals.slices import slice_table
 from evals.worst import worst
 
-CORPORA = 200  # for each of the options' runs
+CORPORA = 100  # for each of the options' runs
 WER = 0.2
 
 

@@ -8,14 +8,15 @@ import numpy as np
 import pyarrow as pa
 
 from asrdemo.errors import ResultError
+from evals.scored import Scored
 
 
 @dataclass(frozen=True, eq=False)
 class Aligned:
     """words: reference words of each clip, (clips,). right: which reference words were recognised, (sum of words,).
 
-    inserted: hypothesis words in each gap, (sum of words + clips,): a clip of n words has n + 1 gaps, before each word
-    and at the end.
+    inserted: hypothesis words in each gap, unsigned, (sum of words + clips,): a clip of n words has n + 1 gaps, before
+    each word and at the end.
     """
 
     words: np.ndarray
@@ -37,8 +38,15 @@ def aligned(ops: pa.ChunkedArray | pa.Array | list[str]) -> Aligned:
     is_word = letters != ord("I")
     words = np.bincount(clip[is_word], minlength=len(column))
     before = np.cumsum(is_word) - is_word  # reference words before each step, over all clips
-    gaps = (before + clip)[~is_word]
-    return Aligned(words, letters[is_word] == ord("="), np.bincount(gaps, minlength=int(is_word.sum()) + len(column)))
+    inserted = np.bincount((before + clip)[~is_word], minlength=int(is_word.sum()) + len(column))
+    inserted = inserted.astype(np.min_scalar_type(int(inserted.max(initial=0))))
+    return Aligned(words, letters[is_word] == ord("="), inserted)
+
+
+def of_run(scored: Scored, run: int) -> Aligned:
+    """Alignments of a run, clips as in `scored`; read once."""
+    found: Aligned = scored.once(("aligned", run), lambda: aligned(scored.column("ops", run)))
+    return found
 
 
 def same_words(a: Aligned, b: Aligned) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evals.alignments import Aligned, aligned, same_words
+from evals.alignments import Aligned, of_run, same_words
 from evals.groups import USUAL, Grouping
 from evals.scored import Scored
 from evals.slices import groupings
@@ -83,7 +83,7 @@ def words_changed(base: Aligned, run: Aligned) -> dict[str, np.ndarray]:
 
 def _each_clip(scored: Scored, base: int, run: int) -> dict[str, np.ndarray]:
     counts = {f"clips_{name}": flags for name, flags in changed(scored, base, run).items()}
-    counts |= words_changed(aligned(scored.column("ops", base)), aligned(scored.column("ops", run)))
+    counts |= words_changed(of_run(scored, base), of_run(scored, run))
     return counts | {"insertions": scored.insertions[run].astype(np.int32) - scored.insertions[base]}
 
 
