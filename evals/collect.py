@@ -28,13 +28,13 @@ class Batch:
     """
 
     window: int
-    at: list[int]
-    heard: list[Emissions]
-    known: list[dict[str, Any]]
+    at: list[int] = field(default_factory=list)
+    heard: list[Emissions] = field(default_factory=list)
+    known: list[dict[str, Any]] = field(default_factory=list)
     problems: dict[int, str] = field(default_factory=dict)
 
 
-class Counter:
+class Tally:
     """Clips done, of how many, for whoever watches."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
@@ -82,7 +82,7 @@ class Collector:
         pool: ProcessPoolExecutor,
         clips: Callable[[int], pa.Table],
         machine: dict[str, Any],
-        told: Counter,
+        told: Tally,
         load: float = 0.0,
     ) -> None:
         self._folder, self._job, self._pool, self._clips, self._told = folder, job, pool, clips, told

@@ -29,6 +29,7 @@ AHEAD_CLIPS, AHEAD_SECONDS = 64, 600.0  # read before the model asks; one clip a
 UNKNOWN_SECONDS = 15.0  # taken for the length of a clip whose corpus does not say
 CPU_SECONDS, CUDA_SECONDS = 60.0, 320.0  # audio of a batch; on a GPU four full passes
 BATCH_BYTES = 32 * 2**20  # emissions of a batch at most, for vocabularies of thousands
+MOST_CLIPS = 512  # of a batch
 
 
 class Heard(NamedTuple):
@@ -55,23 +56,20 @@ def batches(source: Source, windows: Sequence[int], model: AcousticModel, limits
     most = CUDA_SECONDS if str(model.device).startswith("cuda") else CPU_SECONDS
     most = min(most, BATCH_BYTES * model.seconds_per_frame / (4 * len(model.vocabulary)))
     with ThreadPoolExecutor(READERS, "reader") as pool:
-        waiting: list[tuple[Place, Heard]] = []
-        problems: dict[int, str] = {}
-        window = windows[0] if windows else 0
+        waiting: list[tuple[Place, Heard | str]] = []
+        seconds = 0.0
         try:
             for place, got in _ahead(pool, places(source, windows), source, limits):
-                full = sum(heard.clip.duration for _, heard in waiting) >= most
-                if waiting and (full or place.window != window) or problems and place.window != window:
-                    yield _heard(window, waiting, problems, model)
-                    waiting, problems = [], {}
-                window = place.window
-                if isinstance(got, str):
-                    problems[place.at] = got
-                else:
-                    waiting.append((place, got))
-            yield _heard(window, waiting, problems, model)
+                waiting.append((place, got))
+                seconds += 0.0 if isinstance(got, str) else got.clip.duration
+                if seconds >= most or len(waiting) >= MOST_CLIPS:
+                    yield from _heard(waiting, model)
+                    waiting, seconds = [], 0.0
+            yield from _heard(waiting, model)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+    if not source.table.num_rows:
+        yield Batch(0)
 
 
 def places(source: Source, windows: Iterable[int]) -> Iterator[Place]:
@@ -113,10 +111,19 @@ def _read(source: Source, name: str, limits: Settings) -> Heard | str:
     return Heard(clip, {column: value if math.isfinite(value) else None for column, value in values.items()})
 
 
-def _heard(window: int, waiting: list[tuple[Place, Heard]], problems: dict[int, str], model: AcousticModel) -> Batch:
+def _heard(waiting: Sequence[tuple[Place, Heard | str]], model: AcousticModel) -> Iterator[Batch]:
+    """Run the model over all of them at once; then a batch for each window among them."""
     began = time.perf_counter()
-    clips = [each.clip for _, each in waiting]
-    heard = model.emissions(clips) if clips else []
-    a_second = (time.perf_counter() - began) / max(sum(c.duration for c in clips), 1e-9)
-    known = [{**each.sound, "acoustic_s": a_second * each.clip.duration} for _, each in waiting]
-    return Batch(window, [p.at for p, _ in waiting], heard, known, problems)
+    read = [(place, got) for place, got in waiting if not isinstance(got, str)]
+    heard = iter(model.emissions([got.clip for _, got in read]) if read else [])
+    a_second = (time.perf_counter() - began) / max(sum(got.clip.duration for _, got in read), 1e-9)
+    found: dict[int, Batch] = {}
+    for place, got in waiting:
+        batch = found.setdefault(place.window, Batch(place.window))
+        if isinstance(got, str):
+            batch.problems[place.at] = got
+        else:
+            batch.at.append(place.at)
+            batch.heard.append(next(heard))
+            batch.known.append({**got.sound, "acoustic_s": a_second * got.clip.duration})
+    yield from found.values()

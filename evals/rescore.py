@@ -15,7 +15,7 @@ from asrdemo.errors import ResultError
 from asrdemo.registry import LanguageModelSpec
 from asrdemo.types import DecoderOptions, Emissions, Progress
 from evals import emissions_store, parts, pins, worker
-from evals.collect import Batch, Collector, Counter
+from evals.collect import Batch, Collector, Tally
 from evals.folder import begin, begun, close, refuse
 from evals.pins import Pins
 from evals.results import CLIP_COLUMNS, Result
@@ -25,9 +25,9 @@ AT_ONCE = 32  # clips read from the store together
 
 @dataclass(frozen=True)
 class Kept:
-    """A finished result with its emissions. Raises ResultError (on `of`) where it is not finished or has none.
+    """A finished result with its emissions.
 
-    rows: all columns, in order. files: emissions, one a window; starts: the first row of each, and the end.
+    rows: the columns asked for, in order. files: emissions, one a window; starts: the first row of each, and the end.
     """
 
     result: Result
@@ -37,7 +37,7 @@ class Kept:
 
     @classmethod
     def of(cls, result: Result, columns: Sequence[str]) -> Kept:
-        """With these columns of the rows."""
+        """With these columns of the rows. Raises ResultError for a result that is not finished or kept none."""
         if not result.complete:
             raise ResultError(f"Result {result.name!r} is not complete; run it to the end first.")
         files = emissions_store.windows(result.folder)
@@ -66,7 +66,7 @@ class Kept:
                 yield Batch(number, places, heard, [{"acoustic_s": charged[i]} for i in places])
                 at += len(heard)
             if at == 0:
-                yield Batch(number, [], [], [])
+                yield Batch(number)
 
     def any_emissions(self) -> Emissions | None:
         """Those of the first clip."""
@@ -95,13 +95,13 @@ def rescore(
     if before is not None and before.complete:
         refuse(before, pins.over(before.info["pins"], _pins(result, job)))
         return before
-    with worker.pool(workers or worker.default_workers()) as pool:
+    with worker.pool(workers or worker.default_workers(spare=0)) as pool:
         decided = _pins(result, job)
         engine, lm_print = pool.submit(worker.describe, job, kept.any_emissions()).result()
         decided["decoder"] |= {"engine": engine, "lm_fingerprint": lm_print}
         refuse(begin(out, decided, result.info["quarantined"]), decided)
         todo = parts.missing(out, len(kept.files))
-        told = Counter(progress, sum(kept.window(w).num_rows for w in todo))
+        told = Tally(progress, sum(kept.window(w).num_rows for w in todo))
         collector = Collector(out, job, pool, lambda w: kept.window(w).select(CLIP_COLUMNS), pins.machine("cpu"), told)
         for batch in kept.batches(todo):
             collector.add(batch)

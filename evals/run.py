@@ -23,7 +23,7 @@ from asrdemo.registry import CheckpointSpec, LanguageModelSpec
 from asrdemo.settings import Settings
 from asrdemo.types import DecoderOptions, Emissions, Progress
 from evals import listen, parts, pins, worker
-from evals.collect import Collector, Counter
+from evals.collect import Collector, Tally
 from evals.folder import begin, begun, close, refuse
 from evals.pins import Pins
 from evals.results import Result
@@ -97,9 +97,10 @@ def evaluate(
     can go on later. Clips that cannot be read or decoded are set aside with the reason and listed in run.json.
     Raises ResultError where `out` was begun under other pins, CheckpointError, LanguageModelError, DecodingError.
     """
-    before = begun(out)
+    before, job, known = begun(out), request.job, request.pins
     if before is not None:
-        refuse(before, pins.over(before.info["pins"], request.pins))
+        asked = {} if limits.precision == "auto" else {"acoustic": {"precision": limits.precision}}
+        refuse(before, pins.over(before.info["pins"], known | asked))
         if before.complete:
             return before
     windows = request.source.windows
@@ -109,18 +110,18 @@ def evaluate(
     count = request.workers or worker.default_workers()
     with worker.pool(count) as pool:
         for _ in range(count):  # they start, and open the language model, while this process loads the checkpoint
-            pool.submit(worker.describe, request.job, None)
+            pool.submit(worker.describe, job, None)
 
         def describe(model: AcousticModel) -> Pins:
             nothing = Emissions(np.zeros((0, len(model.vocabulary)), np.float32), model.vocabulary, 0.02, 0.0)
-            engine, lm = pool.submit(worker.describe, request.job, nothing).result()
-            return _with_model(request.pins, model, engine, lm)
+            engine, lm = pool.submit(worker.describe, job, nothing).result()
+            return _with_model(known, model, engine, lm)
 
         model = _settle(request, out, limits, cache, progress, describe)
-        request.source.take(todo)
+        request.source.take(todo, progress)
         machine = pins.machine(str(model.device))
-        told = Counter(progress, sum(request.source.rows(w).num_rows for w in todo))
-        collector = Collector(out, request.job, pool, request.source.rows, machine, told, model.load_seconds)
+        told = Tally(progress, sum(request.source.rows(w).num_rows for w in todo))
+        collector = Collector(out, job, pool, request.source.rows, machine, told, model.load_seconds)
         with closing(listen.batches(request.source, todo, model, limits)) as heard:
             for batch in heard:
                 collector.add(batch)

@@ -12,6 +12,7 @@ import pyarrow as pa
 from asrdemo.errors import ConfigError
 from asrdemo.registry import Registry
 from asrdemo.text import for_language
+from asrdemo.types import Progress
 from evals.parts import window_size
 from evals.results import CLIP_COLUMNS, SCHEMA
 
@@ -59,9 +60,9 @@ class Source:
         """The file of a clip. Raises NotFoundError."""
         return self.corpus.audio(clip)
 
-    def take(self, windows: Sequence[int]) -> None:
+    def take(self, windows: Sequence[int], progress: Progress | None = None) -> None:
         """Have the clips of these windows as files: an archive is read through once for all of them."""
-        self.corpus.take(name for w in windows for name in self.rows(w).column("clip").to_pylist())
+        self.corpus.take((name for w in windows for name in self.rows(w).column("clip").to_pylist()), progress)
 
 
 def open_source(name: str, split: str, known: Registry, limit: int | None = None) -> Source:

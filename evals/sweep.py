@@ -142,7 +142,7 @@ def sweep(
     kept = Kept.of(result, ["clip", "reference"])
     profile = result.info["pins"]["normaliser"]["profile"]
     folder = result.folder / "sweep"
-    with worker.pool(workers or worker.default_workers()) as pool:
+    with worker.pool(workers or worker.default_workers(spare=0)) as pool:
         base = worker.Job(settings[0], lm, pins.calibrations(result.info["pins"]), profile)
         engine, lm_print = pool.submit(worker.describe, base, kept.any_emissions()).result()
         fixed = {k: v for k, v in pins.of_decoder(settings[0]).items() if k not in AXES}
@@ -166,7 +166,7 @@ def sweep(
 
 
 def measure(folder: Path, job: worker.Job) -> Point:
-    """One setting over all kept emissions of a result; runs in a worker. A clip that fails counts as not heard."""
+    """One setting over all kept emissions of a result; runs in a worker. Raises DecodingError, ResultError."""
     references, heard = _references(folder), []
     lm = decoding.open_language_model(job.lm) if job.lm else None
     for file in emissions_store.windows(folder):

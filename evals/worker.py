@@ -73,12 +73,12 @@ def pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         made.shutdown(wait=True, cancel_futures=True)
 
 
-def default_workers() -> int:
-    """A process for every core but one, which the model's own thread keeps busy; a fair share of the machine's where a
-    launcher started several runs on it."""
+def default_workers(spare: int = 1) -> int:
+    """A process for every core but the spare ones, which the model keeps busy; a fair share of them where a launcher
+    started several runs on this machine."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     runs = os.environ.get("LOCAL_WORLD_SIZE", "1")
-    return max(1, min(MOST_WORKERS, cores // max(1, int(runs) if runs.isdecimal() else 1) - 1))
+    return max(1, min(MOST_WORKERS, cores // max(1, int(runs) if runs.isdecimal() else 1) - spare))
 
 
 def _begin() -> None:

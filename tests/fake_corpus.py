@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import soundfile
@@ -10,7 +10,7 @@ import soundfile
 from asrdemo.registry import CheckpointSpec, Registry
 from asrdemo.settings import Settings
 from asrdemo.types import SAMPLE_RATE, DecoderOptions, Progress
-from evals.results import Result
+from evals.results import TIMINGS, Result
 from evals.run import Request, evaluate
 from evals.source import open_source
 from tests import fakes
@@ -50,8 +50,6 @@ def run(asked: Request, out: Path, progress: Progress | None = None, **settings:
     return evaluate(asked, out, Settings(**settings), cache=fakes.FakeCache(), progress=progress)  # type: ignore[arg-type]
 
 
-def comparable(result: Result, without: Mapping[str, object] | None = None) -> list[dict[str, object]]:
+def comparable(result: Result) -> list[dict[str, object]]:
     """Rows without timings, for equality."""
-    from evals.results import TIMINGS
-
     return result.read().drop_columns(list(TIMINGS)).to_pylist()

@@ -15,7 +15,7 @@ from asrdemo.errors import ConfigError, ResultError
 from asrdemo.types import SAMPLE_RATE, DecoderOptions, Emissions, Word
 from evals import emissions_store, listen, worker
 from evals.cli import options
-from evals.results import SCHEMA, open_result
+from evals.results import SCHEMA, open_result, write_json
 from tests import fake_corpus, fakes
 from tests.fake_corpus import comparable, request, run
 
@@ -106,14 +106,13 @@ def test_other_settings_are_refused_before_and_after_the_checkpoint_is_loaded(co
         run(request(corpus, options=DecoderOptions(kind="beam"), keep_emissions=True), out)
     with pytest.raises(ResultError, match="corpus.limit: was None, is 5"):
         run(request(corpus, limit=5, keep_emissions=True), out)
+    with pytest.raises(ResultError, match="acoustic.precision: was 'fp32', is 'bf16'"):
+        run(request(corpus, keep_emissions=True), out, precision="bf16")
     run(request(corpus, limit=17, shard=(1, 3)), tmp_path)
     info = open_result(tmp_path).info
     pins = info["pins"] | {"checkpoint": {**info["pins"]["checkpoint"], "fingerprint": "of other weights"}}
-    fake_corpus_info = {**info, "pins": pins}
     parts_before = sorted((tmp_path / "parts").iterdir())
-    from evals.results import write_json
-
-    write_json(tmp_path / "run.json", fake_corpus_info)
+    write_json(tmp_path / "run.json", {**info, "pins": pins})
     with pytest.raises(ResultError, match="checkpoint.fingerprint: was 'of other weights', is 'print-of-fake'"):
         run(request(corpus, limit=17, shard=(2, 3)), tmp_path)
     assert sorted((tmp_path / "parts").iterdir()) == parts_before
