@@ -13,6 +13,7 @@ AsrDemoError
 ├── ResultError            an evaluation result that cannot be read, continued or merged
 ├── ToolError              another program (sclite, espeak-ng) that fails or gives no usable answer
 ├── TrainingError          a run that cannot start or go on
+├── BusyError              something runs that must end first
 └── Cancelled              the user asked to stop
 """
 
@@ -67,6 +68,10 @@ class ToolError(AsrDemoError):
 
 class TrainingError(AsrDemoError):
     """A training run that cannot start or go on."""
+
+
+class BusyError(AsrDemoError):
+    """Something runs that must end first."""
 
 
 class Cancelled(AsrDemoError):

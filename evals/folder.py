@@ -2,7 +2,7 @@
 
 run.json: `format`, `name`, `state` (running, complete), `started`, `finished` (UTC), `command`; `pins`, which decide
 the rows (see evals.pins); `quarantined` (clip, reason); once complete also the totals (see evals.parts.Totals). No
-step draws random numbers, so `seed` is null.
+step draws random numbers, so `seed` is null. `location`: folder or archive of a corpus that the registry does not list.
 """
 
 from __future__ import annotations
@@ -28,13 +28,16 @@ def begun(folder: Path) -> Result | None:
         return None
 
 
-def begin(folder: Path, decided: Pins, quarantined: Iterable[dict[str, str]] = ()) -> Result:
+def begin(
+    folder: Path, decided: Pins, quarantined: Iterable[dict[str, str]] = (), location: str | None = None
+) -> Result:
     """A new result under these pins; the one that another process began in the meantime, if so."""
     info = {
         "started": _now(),
         "finished": None,
         "command": ["python -m evals" if "evals" in sys.argv[0] else Path(sys.argv[0]).name, *sys.argv[1:]],
         "seed": None,
+        "location": location,
         "pins": decided,
         "quarantined": list(quarantined),
     }
@@ -85,7 +88,7 @@ def merge(folders: Sequence[Path], out: Path) -> Result:
         raise ResultError(f"Result {whole.name!r} is complete already; there is nothing to merge.")
     corpus = first.info["pins"]["corpus"]
     if any(folder.resolve() != out.resolve() for folder in folders):
-        target = begin(out, first.info["pins"], first.info["quarantined"])
+        target = begin(out, first.info["pins"], first.info["quarantined"], first.info.get("location"))
         refuse(target, first.info["pins"])
         if target.complete:
             return target

@@ -99,7 +99,7 @@ def rescore(
         decided = _pins(result, job)
         engine, lm_print = pool.submit(worker.describe, job, kept.any_emissions()).result()
         decided["decoder"] |= {"engine": engine, "lm_fingerprint": lm_print}
-        refuse(begin(out, decided, result.info["quarantined"]), decided)
+        refuse(begin(out, decided, result.info["quarantined"], result.info.get("location")), decided)
         todo = parts.missing(out, len(kept.files))
         told = Tally(progress, sum(kept.window(w).num_rows for w in todo))
         collector = Collector(out, job, pool, lambda w: kept.window(w).select(CLIP_COLUMNS), pins.machine("cpu"), told)

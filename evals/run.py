@@ -151,7 +151,7 @@ def _settle(
 
     model = load(wanted)
     found = describe(model)
-    result = begin(out, found, request.source.quarantined)
+    result = begin(out, found, request.source.quarantined, request.source.location)
     first = result.info["pins"]["acoustic"]["precision"]
     if first != model.precision and limits.precision == "auto":  # another process chose while this one was loading
         model = load(first)

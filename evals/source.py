@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from asrdemo.errors import ConfigError
+from asrdemo.errors import ConfigError, NotFoundError
 from asrdemo.registry import Registry
 from asrdemo.text import for_language
 from asrdemo.types import Progress
 from evals.parts import window_size
-from evals.results import CLIP_COLUMNS, SCHEMA
+from evals.results import CLIP_COLUMNS, SCHEMA, Result
 
 if TYPE_CHECKING:
     from asrdemo.corpus import Corpus
@@ -29,7 +29,7 @@ class Source:
     name: of the corpus. profile: how its sentences are normalised, None where nobody said. table: the columns that
     evals.results.CLIP_COLUMNS names, one row a clip, in the order of the corpus. measured: whether the columns MEASURED
     are known; if not they are null. limit: only so many first rows were taken. quarantined: rows of the corpus that
-    name no usable clip.
+    name no usable clip. location: where a corpus lies that the registry does not list.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Source:
     limit: int | None
     quarantined: tuple[dict[str, str], ...]
     corpus: Corpus
+    location: str | None = None
 
     @property
     def window(self) -> int:
@@ -96,4 +97,22 @@ def open_source(name: str, split: str, known: Registry, limit: int | None = None
         limit=limit,
         quarantined=tuple({"clip": c, "reason": r} for c, r in loaded.quarantined.itertuples(index=False)),
         corpus=corpus,
+        location=None if spec else str(Path(name).resolve()),
     )
+
+
+def corpus_of(result: Result, known: Registry) -> Corpus:
+    """The corpus that a result heard, to play its clips: the registry's of that id, else from where it was then.
+
+    Raises NotFoundError where it is no longer there.
+    """
+    from asrdemo.corpus import open_corpus
+
+    name = result.info["pins"]["corpus"]["name"]
+    spec, before = known.corpora.get(name), result.info.get("location")
+    place = spec.path if spec else Path(before) if before else None
+    if place is None or not place.exists():
+        raise NotFoundError(
+            f"Corpus {name!r} of result {result.name!r} is not on this machine; its clips cannot be played."
+        )
+    return open_corpus(place)

@@ -44,7 +44,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
     host = "0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1"
     return {
         "theme": theme.theme(),
-        "css_paths": [theme.STATIC / "style.css"],
+        "css_paths": sorted(theme.STATIC.glob("*.css")),
         "js": theme.script("page.js"),
         "server_name": os.environ.get("GRADIO_SERVER_NAME", host),
         "max_file_size": f"{settings.max_upload_mb}mb",

@@ -13,6 +13,7 @@ from asrdemo.settings import Settings
 from asrdemo.types import Clip
 from asrdemo.ui.scratch import Scratch
 from asrdemo.ui.shelves import Shelf
+from evals.catalogue import SHIPPED, Catalogue
 
 if TYPE_CHECKING:
     from asrdemo.live import LiveSession
@@ -70,6 +71,7 @@ class Services:
         self.transcriber = transcriber
         self.settings = settings
         self.live: Shelf[LiveEntry] = Shelf(LIVE_SESSIONS, LIVE_IDLE_S)
+        self.results = Catalogue([settings.home, SHIPPED])
         self._clips: Shelf[Clip] = Shelf(CLIP_BYTES, size=lambda clip: clip.samples.nbytes)
         self._models: Shelf[_Kept] = Shelf(VISITOR_MODELS, size=lambda kept: kept.size, on_drop=self._forget)
         self._scratch = Scratch(settings.home / "visitors" / "language-models")

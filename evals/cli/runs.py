@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from asrdemo import text
 from asrdemo.cli.common import command, progress, start, table, with_checkpoint
-from asrdemo.errors import ConfigError
+from asrdemo.errors import AsrDemoError, ConfigError
+from asrdemo.types import Progress
+from evals import jobs
 from evals.cli import options
 
 if TYPE_CHECKING:
@@ -19,7 +21,23 @@ if TYPE_CHECKING:
 
 
 def run_run(args: argparse.Namespace) -> int:
-    """`run`: corpus x checkpoint x decoder -> rows."""
+    """`run`: corpus x checkpoint x decoder -> rows. With --status the file says how it goes, and how it went."""
+    watched = progress() if args.shard is None or args.shard[0] == 1 else None
+    if args.status is None:
+        return _run(args, watched)
+    status = jobs.Status(args.status)
+    try:
+        code = _run(args, status.progress(watched), status)
+    except AsrDemoError as error:
+        status.write("failed", error=str(error))
+        raise
+    except KeyboardInterrupt:
+        status.write("stopped")
+        raise
+    return code
+
+
+def _run(args: argparse.Namespace, watched: Progress | None, status: jobs.Status | None = None) -> int:
     limits, known = start()
     plain = "fp32" if limits.precision == "auto" else limits.precision  # no rate shall hang on how busy the machine is
     limits = replace(limits, device=args.device or limits.device, precision=args.precision or plain)
@@ -36,12 +54,13 @@ def run_run(args: argparse.Namespace) -> int:
     profile = text.profile(args.profile or source.profile or spec.profile).name
     shard = args.shard or share or (1, 1)
     request = Request(spec, source, decoder, lm, profile, args.keep_emissions, shard, args.workers)
-    watched = progress() if shard[0] == 1 else None
     result = evaluate(request, args.out or request.folder(limits.home), limits, progress=watched)
     if not result.complete:
         print(f"shard {shard[0]}/{shard[1]} of {result.name} is done, others are not yet", file=sys.stderr)
     elif share is None or share[0] == 1:
         _show(result, args.json)
+    if status is not None and result.complete:
+        status.write("complete", result=result.name)
     return 0
 
 
@@ -154,5 +173,6 @@ def _add_run(commands: Any) -> None:
     option("--device", choices=("auto", "cpu", "cuda"), help="default: ASRDEMO_DEVICE, else auto")
     precisions = ("fp32", "bf16", "int8", "auto")
     option("--precision", choices=precisions, help="default: ASRDEMO_PRECISION, else fp32; auto takes the fastest")
+    option("--status", type=Path, metavar="FILE", help="keep this file up to date with how far the run is (JSON)")
     options.add_workers(run)
     options.add_json(run)
