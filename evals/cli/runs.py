@@ -13,10 +13,10 @@ from asrdemo import text
 from asrdemo.cli.common import command, progress, start, table, with_checkpoint
 from asrdemo.errors import AsrDemoError, ConfigError
 from asrdemo.types import Progress
-from evals import jobs
 from evals.cli import options
 
 if TYPE_CHECKING:
+    from evals.jobs import Status
     from evals.results import Result
 
 
@@ -25,7 +25,9 @@ def run_run(args: argparse.Namespace) -> int:
     watched = progress() if args.shard is None or args.shard[0] == 1 else None
     if args.status is None:
         return _run(args, watched)
-    status = jobs.Status(args.status)
+    from evals.jobs import Status
+
+    status = Status(args.status)
     try:
         code = _run(args, status.progress(watched), status)
     except AsrDemoError as error:
@@ -37,7 +39,7 @@ def run_run(args: argparse.Namespace) -> int:
     return code
 
 
-def _run(args: argparse.Namespace, watched: Progress | None, status: jobs.Status | None = None) -> int:
+def _run(args: argparse.Namespace, watched: Progress | None, status: Status | None = None) -> int:
     limits, known = start()
     plain = "fp32" if limits.precision == "auto" else limits.precision  # no rate shall hang on how busy the machine is
     limits = replace(limits, device=args.device or limits.device, precision=args.precision or plain)

@@ -1,0 +1,94 @@
+"""evals.jobs: evaluations that outlive the page and the app; evals.catalogue: the results that pages choose from."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from asrdemo.errors import BusyError, NotFoundError, ResultError
+from evals import jobs, simulate
+from evals.catalogue import Catalogue
+from evals.results import write_json
+
+RUN = ["--checkpoint", "demo-en", "--corpus", "demo-corpus", "--split", "test", "--decoder", "greedy"]
+
+
+def waited(home: Path, id: str, until, seconds: float = 240) -> jobs.Job:
+    """The job as soon as `until` holds of it."""
+    end = time.monotonic() + seconds
+    while not until(job := jobs.read(home, id)):
+        assert time.monotonic() < end, f"{job}\n{jobs.log(job)}"
+        time.sleep(0.05)
+    return job
+
+
+def test_a_job_is_stopped_killed_and_gone_on_with_to_a_whole_result(tmp_path):
+    job = jobs.start(tmp_path, [*RUN, "--workers", "1"])
+    with pytest.raises(BusyError, match="running already"):
+        jobs.start(tmp_path, RUN)
+    with pytest.raises(BusyError):
+        jobs.resume(tmp_path, job.id)
+    heard = waited(tmp_path, job.id, lambda j: j.note == "clips" and j.done > 0 or j.state != "running")
+    assert (heard.state, heard.total) == ("running", 316)
+    jobs.stop(tmp_path, job.id)
+    assert waited(tmp_path, job.id, lambda j: j.state != "running").state == "stopped"
+
+    jobs.resume(tmp_path, job.id)
+    waited(tmp_path, job.id, lambda j: j.total > 0 or j.state != "running")
+    os.killpg(json.loads((tmp_path / "jobs" / job.id / jobs.JOB).read_text())["pid"], signal.SIGKILL)
+    assert waited(tmp_path, job.id, lambda j: j.state != "running").state == "stopped", "it cannot say so itself"
+
+    jobs.resume(tmp_path, job.id)
+    done = waited(tmp_path, job.id, lambda j: j.state != "running")
+    assert done.state == "complete", jobs.log(done)
+    found = Catalogue([tmp_path]).get(done.result)
+    assert found.complete and found.info["clips"] == 316
+    assert [j.id for j in jobs.jobs(tmp_path)] == [job.id]
+
+
+def test_a_job_that_fails_says_why(tmp_path):
+    job = jobs.start(tmp_path, ["--checkpoint", "demo-en", "--corpus", "demo-corpus", "--split", "nowhere"])
+    failed = waited(tmp_path, job.id, lambda j: j.state != "running")
+    assert failed.state == "failed" and "nowhere" in failed.error
+    assert failed.error in jobs.log(failed) and "Traceback" not in jobs.log(failed)
+    assert failed.command.startswith("python -m evals run --checkpoint demo-en")
+
+
+def test_a_process_that_only_has_the_same_number_is_not_the_job(tmp_path):
+    folder = tmp_path / "jobs" / "old"
+    folder.mkdir(parents=True)
+    write_json(folder / jobs.JOB, {"arguments": RUN, "started": 1.0, "pid": os.getpid(), "born": 1.0})
+    assert jobs.read(tmp_path, "old").state == "stopped"
+    jobs.stop(tmp_path, "old")  # or this test would end here
+    for name in ("", "..", "none", "old/../old"):
+        with pytest.raises(NotFoundError):
+            jobs.read(tmp_path, name)
+
+
+def test_results_of_all_homes_are_loaded_once_and_left_out_again(tmp_path):
+    made = simulate.simulate(simulate.Recipe(speakers=20), 0)
+    for home, name in (("a", "one"), ("a", "two"), ("b", "two"), ("b", "three")):
+        simulate.write(tmp_path / home / "results" / name, simulate.rows(made))
+    both = Catalogue([tmp_path / "a", tmp_path / "b", tmp_path / "none"])
+    assert sorted(r.name for r in both.all()) == ["one", "three", "two"]
+    assert both.get("two").folder.parent.parent.name == "a"
+    with pytest.raises(NotFoundError, match="four.*one"):
+        both.get("four")
+    assert both.scored(["one", "two"]) is both.scored(["one", "two"])
+    assert both.scored(["two"]).runs == ("two",)
+
+    few = Catalogue([tmp_path / "a"], most_clips=1)
+    first = few.scored(["one"])
+    few.scored(["two"])
+    assert few.scored(["one"]) is not first, "the least recently used one leaves"
+
+    info = json.loads((tmp_path / "a" / "results" / "one" / "run.json").read_text())
+    write_json(tmp_path / "a" / "results" / "one" / "run.json", {**info, "state": "running"})
+    assert [r.name for r in few.complete()] == ["two"]
+    with pytest.raises(ResultError, match="not finished"):
+        few.scored(["one"])
