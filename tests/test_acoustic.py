@@ -102,6 +102,17 @@ def test_demo_checkpoint_keeps_the_promise(spoken: list[Clip]) -> None:
         assert rows is not None or here == alone
 
 
+def test_weights_laid_out_beforehand_change_no_bit(
+    tiny: Path, spoken: list[Clip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not network._packs():
+        pytest.skip("this CPU has no bfloat16 products")
+    packed = load(spec_of(tiny), "cpu", "bf16").emissions(spoken)
+    monkeypatch.setattr(network, "_packs", lambda: False)
+    for one, other in zip(packed, load(spec_of(tiny), "cpu", "bf16").emissions(spoken), strict=True):
+        assert np.array_equal(one.log_probs, other.log_probs)
+
+
 def test_group_norm_and_layer_norm_agree_with_transformers(tiny: Path, spoken: list[Clip]) -> None:
     from transformers import AutoFeatureExtractor, AutoModelForCTC
 

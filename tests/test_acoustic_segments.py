@@ -71,6 +71,14 @@ def test_cuts_do_not_depend_on_how_the_sound_arrives(pattern: list[tuple[float, 
     assert all(s.end - s.start >= (SHORTEST // 2 - GRID) * HOP for s in found[:-1]), "half a silent stretch at least"
 
 
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.floats(0, 5), st.sampled_from([0.0, 1e-4, 1e-3, 0.016, 0.3])), max_size=5))
+def test_the_quick_answer_for_short_clips_is_that_of_the_cutter(pattern: list[tuple[float, float]]) -> None:
+    samples = sound(pattern)
+    cutter = Cutter()
+    assert segment(samples) == [*cutter.push(samples), *cutter.finish()]
+
+
 @settings(deadline=None, max_examples=15)
 @given(patterns, st.integers(100, 60_000), st.sampled_from([(320, 400), (480, 1278)]))
 def test_windows_of_a_live_recording_are_those_of_its_file(

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+PACKED_FOR = 128  # frames of a pass for which weights are laid out
 BLOCK = 2048  # frames the first layer makes at a time on a CPU: 4 MB, which stays in the cache
 
 
@@ -67,6 +68,8 @@ class Network(nn.Module):
         other = copy.deepcopy(self).to(dtype)
         other.first.load_state_dict(self.first.state_dict())
         other.first.float()
+        if dtype is torch.bfloat16 and other.norm.weight.device.type == "cpu" and _packs():
+            _pack(other)
         return other
 
     def forward(self, waves: Sequence[Tensor], rows: int | None = None) -> list[Tensor]:
@@ -223,6 +226,37 @@ def _attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     else:
         y = F.scaled_dot_product_attention(q[None], k[None], v[None])[0]
     return y.transpose(0, 1).reshape(y.shape[1], -1)
+
+
+class _Packed(nn.Module):
+    """A linear layer whose weights lie as the CPU's matrix product wants them, where torch would lay them so in each
+    call: the same bits, 1.1 times as fast on short recordings."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.bias = linear.bias
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), PACKED_FOR)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+        return y
+
+
+def _packs() -> bool:
+    """Whether this torch, on this CPU, has the two operators (torch.compile uses them; they are not documented)."""
+    known = torch.ops.mkldnn
+    return all(hasattr(known, name) for name in ("_reorder_linear_weight", "_linear_pointwise")) and bool(
+        known._is_mkldnn_bf16_supported()
+    )
+
+
+def _pack(module: nn.Module) -> None:
+    """Every linear layer inside it, in place."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.Linear):
+            setattr(module, name, _Packed(child))
+        else:
+            _pack(child)
 
 
 def _joined(parts: list[nn.Linear]) -> nn.Linear:

@@ -26,6 +26,7 @@ BACK = 6 * 50  # without a pause it ends at the quietest place of its last 6 s
 DEEP, SHALLOW = 10**-2.5, 10**-1.2  # a pause is 25 dB below the loudest 0.2 s; from 12 s on this falls to 12 dB at 24 s
 SILENCE = 10**-7.5  # mean square below which anything is a pause (-75 dBFS)
 GRID = 12  # segments last a multiple of 0.24 s: the libraries below keep code and memory for each new length
+LOUD_SAMPLE = (SILENCE * HOP) ** 0.5  # one sample beyond it lifts its level frame above SILENCE
 LOUD = 10  # level frames over which loudness is averaged: 0.2 s
 CONTEXT = 2 * SAMPLE_RATE  # heard on each side of a cut that is not a pause, and thrown away
 
@@ -139,6 +140,8 @@ def levels(samples: np.ndarray) -> np.ndarray:
 
 def is_silent(samples: np.ndarray) -> bool:
     """Whether nothing in it rises above -75 dBFS: there is nothing to hear, and models make up letters for it."""
+    if max(samples.max(initial=0.0), -samples.min(initial=0.0)) > LOUD_SAMPLE:
+        return False
     tail = samples[len(samples) // HOP * HOP :]
     loudest = max(levels(samples).max(initial=0.0), float(np.square(tail, dtype=np.float64).mean()) if len(tail) else 0)
     return bool(loudest <= SILENCE)
@@ -146,8 +149,22 @@ def is_silent(samples: np.ndarray) -> bool:
 
 def segment(samples: np.ndarray) -> list[Segment]:
     """The segments of a whole recording, in order and without gaps."""
+    if _surely_whole(samples):
+        return [Segment(0, len(samples), True)] if len(samples) else []
     cutter = Cutter()
     return [*cutter.push(samples), *cutter.finish()]
+
+
+def _surely_whole(samples: np.ndarray) -> bool:
+    """Whether Cutter would not cut it: quick, and true of most clips. No: it may, or may not."""
+    length = len(samples) // HOP
+    if length < SHORTEST or length >= ENOUGH:
+        return length < SHORTEST
+    heard = levels(samples)
+    sums = np.concatenate([[0.0], np.cumsum(heard)])
+    loudest = (sums[LOUD:] - sums[:-LOUD]).max() / LOUD * (1 + 1e-6)  # Cutter adds up in another order
+    loud = np.flatnonzero(heard > max(loudest * DEEP, SILENCE))
+    return bool(np.diff(loud, prepend=-1, append=length).max() <= FIRST_PAUSE)
 
 
 def frame_count(samples: int, stride: int, receptive: int) -> int:
