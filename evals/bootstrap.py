@@ -5,13 +5,17 @@ replacement, each with all of its clips, and its rate is the sum of the drawn ed
 (Bisani & Ney 2004, "Bootstrap estimates for confidence intervals in ASR performance evaluation"; blocks as in
 Liu & Peng 2019, arXiv 1912.09508). The same draws serve every slice, every run and every difference between them.
 
-Two things are chosen for the small slices that matter most, both measured in benchmarks/coverage.py:
+Three things are chosen for the small slices that matter most, all measured in benchmarks/coverage.py:
 
 - n - 1 of n blocks are drawn (McCarthy & Snowden 1985; Rao, Wu & Yue 1992). Drawing n gives a variance that is
   (n - 1) / n of the right one: nothing for a thousand speakers, a tenth for ten.
-- The percentiles are those that Student's t cuts off instead of the normal law (Hesterberg 2015, "What teachers should
-  know about the bootstrap", expanded percentiles). Its degrees of freedom are the effective number of blocks less one,
-  (sum n)^2 / sum n^2 over their words: a slice with one speaker who says most of the words knows little.
+- A rate's interval is rate x exp(+- t s / rate), s the standard deviation of the replicates: normal on the logarithm,
+  since rates of few speakers are skewed and percentiles then miss the truth above them; t is Student's, see below.
+- The percentiles of differences are those that Student's t cuts off instead of the normal law (Hesterberg 2015, "What
+  teachers should know about the bootstrap", expanded percentiles).
+
+The degrees of freedom of t are the effective number of blocks less one, (sum n)^2 / sum n^2 over their words: a slice
+with one speaker who says most of the words knows little.
 
 The draws are counts and the sums are whole numbers, so the matrix products are exact in any order: a seed gives the
 same bits on every machine and with any number of threads.
@@ -123,6 +127,26 @@ def percentile_interval(
     return ends[0], ends[1]
 
 
+def rate_ends(
+    rates: np.ndarray, drawn: np.ndarray, effective: np.ndarray, level: float = LEVEL
+) -> tuple[np.ndarray, np.ndarray]:
+    """Low and high end of the intervals of rates (...), from their replicates (..., replicates).
+
+    effective: (...) or what broadcasts to it. Both ends are 0 where the rate is; nan where the rate is nan or the
+    effective number of blocks is 1 or less.
+    """
+    from scipy import special
+
+    mean = ratio(np.nansum(drawn, axis=-1), (~np.isnan(drawn)).sum(axis=-1))
+    squares = np.nansum((drawn - mean[..., None]) ** 2, axis=-1)
+    error = np.sqrt(ratio(squares, (~np.isnan(drawn)).sum(axis=-1) - 1))
+    freedom = np.where(effective > 1, effective - 1, np.nan)
+    t = -special.stdtrit(freedom, (1 - level) / 2)
+    apart = np.where((rates == 0) & np.isfinite(t), 0.0, t * ratio(error, rates))
+    with np.errstate(over="ignore"):  # one speaker of two made all errors: no upper end to speak of
+        return rates * np.exp(-apart), rates * np.exp(apart)
+
+
 def p_values(estimates: np.ndarray, values: np.ndarray, effective: np.ndarray) -> np.ndarray:
     """Two-sided p of "no difference", (columns,): estimate over standard deviation of the replicates, by Student's t.
 
@@ -168,6 +192,7 @@ def rate_interval(
     sums = np.stack([np.bincount(block, errors), np.bincount(block, words)], axis=1)
     drawn_errors, drawn_words = replicate(sums, replicates, seed)
     effective = effective_blocks(sums[:, 1:])
-    low, high = percentile_interval(ratio(drawn_errors, drawn_words)[None], effective, level)
     total = sums.sum(axis=0)
-    return Interval(float(ratio(total[0], total[1])), float(low[0]), float(high[0]), float(effective[0]))
+    rate = ratio(total[:1], total[1:])
+    low, high = rate_ends(rate, ratio(drawn_errors, drawn_words)[None], effective, level)
+    return Interval(float(rate[0]), float(low[0]), float(high[0]), float(effective[0]))

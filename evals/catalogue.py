@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from asrdemo.errors import NotFoundError, ResultError
@@ -26,7 +27,7 @@ class Catalogue:
 
     def __init__(self, homes: Sequence[Path], most_clips: int = MOST_CLIPS) -> None:
         self._homes, self._most = tuple(homes), most_clips
-        self._loaded: OrderedDict[tuple[tuple[str, int], ...], Scored] = OrderedDict()
+        self._loaded: OrderedDict[_Key, _Entry] = OrderedDict()
         self._lock = threading.Lock()
 
     def all(self) -> list[Result]:
@@ -57,15 +58,37 @@ class Catalogue:
         for result in results:
             if not result.complete:
                 raise ResultError(f"Result {result.name!r} is not finished; go on with its run first.")
-        key = tuple((str(r.folder), (r.folder / ROWS).stat().st_mtime_ns) for r in results)
-        with self._lock:  # a second visitor waits for the first one's loading rather than load it as well
-            if key not in self._loaded:
-                self._loaded[key] = load(results)
+        key = tuple((str(r.folder), _changed(r)) for r in results)
+        with self._lock:
+            entry = self._loaded.setdefault(key, _Entry())
             self._loaded.move_to_end(key)
-            while len(self._loaded) > 1 and sum(map(_size, self._loaded.values())) > self._most:
+        with entry.lock:  # a second visitor waits for the first one's loading rather than load it as well
+            if entry.scored is None:
+                entry.scored = load(results)
+        with self._lock:
+            while len(self._loaded) > 1 and sum(e.size for e in self._loaded.values()) > self._most:
                 self._loaded.popitem(last=False)
-            return self._loaded[key]
+        return entry.scored
 
 
-def _size(scored: Scored) -> int:
-    return len(scored) * len(scored.runs)
+_Key = tuple[tuple[str, int], ...]
+
+
+@dataclass(eq=False)
+class _Entry:
+    """scored: None until it is loaded; what cannot be loaded is tried again by whoever asks next."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    scored: Scored | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.scored) * len(self.scored.runs) if self.scored is not None else 0
+
+
+def _changed(result: Result) -> int:
+    """When its rows were written last."""
+    try:
+        return (result.folder / ROWS).stat().st_mtime_ns
+    except OSError as error:
+        raise ResultError(f"Result {result.name!r} has lost its {ROWS} ({error.strerror}). Run it again.") from error

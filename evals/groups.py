@@ -126,7 +126,7 @@ def crossed(a: Grouping, b: Grouping) -> Grouping:
         f"{a.by}*{b.by}",
         a.columns + b.columns,
         tuple(x + y for x in a.labels for y in b.labels),
-        tuple(x + y for x in a.conditions for y in b.conditions),
+        tuple(x + y if x and y else () for x in a.conditions for y in b.conditions),
         np.logical_and.outer(a.known, b.known).ravel(),
         a.code * np.int32(k) + b.code,
         np.concatenate([a.extra_clip, b.extra_clip, a.extra_clip[first]]),

@@ -1,39 +1,40 @@
 """Evaluations that run in a process of their own: started from a page, watched by any, gone on with after a stop.
 
-A job is a folder `<home>/jobs/<id>/` with `job.json` (what was asked, the process), `status.json` (how far it is;
-written by the process itself, see `python -m evals run --status`) and `log.txt`. Nothing else is kept: whoever reads
-the folder knows the state, so a page that was closed or an app that was started again finds its jobs.
+A job is a folder `<home>/jobs/<id>/` with `job.json` (what was asked), `status.json` (how far it is) and `log.txt`; the
+process itself writes the status and holds a lock beside it for as long as it lives, so whoever reads the folder knows
+the state: a page that was closed or an app that was started again finds its jobs, and no number of a process that is
+long gone is ever trusted.
 """
 
 from __future__ import annotations
 
-import contextlib
+import fcntl
 import json
 import os
 import secrets
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
-from asrdemo.errors import BusyError, NotFoundError
+from asrdemo.errors import BusyError, NotFoundError, ResultError
 from asrdemo.types import Progress
 from evals.results import write_json
 
 State = Literal["running", "complete", "failed", "stopped"]
-JOB, STATUS, LOG = "job.json", "status.json", "log.txt"
-_STARTING = threading.Lock()
+JOB, STATUS, LOG, LOCK = "job.json", "status.json", "log.txt", "status.lock"
 _EVERY_S = 0.5  # how often a process writes how far it is, at most
+_START_S = 30.0  # how long a process may take until it holds its lock; a busy machine imports slowly
 
 
 @dataclass(frozen=True)
 class Job:
-    """arguments: of `python -m evals run`. state: stopped is what went away without a last word; `resume` goes on.
+    """arguments: of `python -m evals run`. state: stopped is also what went away without a last word; `resume` goes on.
 
     done, total, note: the progress last told. result: name of the finished result, else "". error: why it failed.
     started: UNIX time.
@@ -74,8 +75,8 @@ def stop(home: Path, id: str) -> None:
     """Ask a job to stop, as Ctrl-C would; nothing happens to one that is not running."""
     job = read(home, id)
     if job.state == "running":
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(_record(job.folder)["pid"], signal.SIGINT)
+        with suppress(ProcessLookupError):
+            os.killpg(_json(job.folder / STATUS)["pid"], signal.SIGINT)
 
 
 def jobs(home: Path) -> list[Job]:
@@ -89,9 +90,12 @@ def read(home: Path, id: str) -> Job:
     folder = home / "jobs" / id
     if not id or Path(id).name != id or not (folder / JOB).is_file():
         raise NotFoundError(f"There is no evaluation {id!r}.")
-    record, said = _record(folder), _json(folder / STATUS)
+    running = _held(folder)  # before the status: what is not running has said its last word by then
+    record, said = _json(folder / JOB), _json(folder / STATUS)
+    if not {"arguments", "started"} <= record.keys():
+        return Job(id, folder, (), "failed", error=f"{JOB} is damaged; start the evaluation again.")
     state: State = said.get("state", "running")
-    if state == "running" and not _alive(record):
+    if state == "running" and not running:
         state = "stopped"
     told = {name: said[name] for name in ("done", "total", "note", "result", "error") if name in said}
     return Job(id, folder, tuple(record["arguments"]), state, started=record["started"], **told)
@@ -107,10 +111,16 @@ def log(job: Job, lines: int = 40) -> str:
 
 
 class Status:
-    """Writes how far a run is, for whoever watches the file."""
+    """For the process of a job: says in a file how far it is, and holds the lock beside it while it lives."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._last = path, 0.0
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock: IO[bytes] = path.with_suffix(".lock").open("ab")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        # A shell that starts an app in the background has it ignore SIGINT, and so its children
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.write("running")
 
     def progress(self, also: Progress | None = None) -> Progress:
         """A callable for `evaluate`; tells `also` too."""
@@ -126,61 +136,67 @@ class Status:
         return report
 
     def write(self, state: State, **more: Any) -> None:
-        """The state, and what else is known."""
-        write_json(self._path, {**(_json(self._path) if state != "running" else {}), "state": state, **more})
+        """The state, and what else is known; of what is over, also the progress last told."""
+        before = {} if state == "running" else _json(self._path)
+        write_json(self._path, {**before, "state": state, "pid": os.getpid(), **more})
 
 
 def _launch(home: Path, folder: Path, arguments: tuple[str, ...], started: float) -> Job:
-    command = [sys.executable, "-m", "evals", "run", *arguments, "--status", str(folder / STATUS)]
+    command = [sys.executable, "-m", "evals", "run", *arguments, "--status", str((folder / STATUS).resolve())]
     root = Path(__file__).resolve().parents[1]
     environment = {**os.environ, "ASRDEMO_HOME": str(home.resolve())}
-    with _STARTING:
-        running = [job for job in jobs(home) if job.state == "running"]
-        if running:
-            raise BusyError(f"An evaluation is running already ({running[0].command}). Stop it, or wait for it.")
+    with _one_at_a_time(home):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / STATUS).unlink(missing_ok=True)
+        write_json(folder / JOB, {"arguments": list(arguments), "started": started})
         with (folder / LOG).open("ab") as out:
             process = subprocess.Popen(  # a session of its own: it outlives the page, and the app
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=root, env=environment,
                 start_new_session=True,
             )  # fmt: skip
-        _CHILDREN[process.pid] = process
-        record = {"arguments": list(arguments), "started": started, "pid": process.pid, "born": _born(process.pid)}
-        write_json(folder / JOB, record)
+        _CHILDREN.append(process)
+        end = time.monotonic() + _START_S
+        while process.poll() is None and not (folder / STATUS).exists():
+            if time.monotonic() > end:
+                process.kill()
+                raise ResultError("The evaluation did not start in time: this machine is too busy. Try again.")
+            time.sleep(0.02)
     return read(home, folder.name)
 
 
-_CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
+@contextmanager
+def _one_at_a_time(home: Path) -> Iterator[None]:
+    """Also of several apps with one home. Raises BusyError where a job is running."""
+    (home / "jobs").mkdir(parents=True, exist_ok=True)
+    with (home / "jobs" / LOCK).open("ab") as mutex:
+        fcntl.flock(mutex, fcntl.LOCK_EX)
+        running = [job for job in jobs(home) if job.state == "running"]
+        if running:
+            raise BusyError(f"An evaluation is running already ({running[0].command}). Stop it, or wait for it.")
+        yield
+
+
+_CHILDREN: list[subprocess.Popen[bytes]] = []
 """Those that this process started; asked after, so that they do not stay as zombies."""
 
 
-def _record(folder: Path) -> dict[str, Any]:
-    return _json(folder / JOB)
+def _held(folder: Path) -> bool:
+    """Whether the job's process lives. Shared with others who ask, not with the process."""
+    _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]
+    try:
+        with (folder / LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        pass
+    return False
 
 
 def _json(path: Path) -> dict[str, Any]:
+    """What a file says; nothing, if it is not there or was cut short by a power failure."""
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
         return {}
-    return found
-
-
-def _alive(record: dict[str, Any]) -> bool:
-    """Whether the process is there, and is not another one that got its number later."""
-    child = _CHILDREN.get(record["pid"])
-    if child is not None:
-        return child.poll() is None
-    return record["born"] is not None and _born(record["pid"]) == record["born"]
-
-
-def _born(pid: int) -> float | None:
-    """When a process began, None where it is gone or a zombie."""
-    import psutil
-
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
-    except psutil.NoSuchProcess:
-        return None
+    return found if isinstance(found, dict) else {}

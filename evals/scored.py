@@ -42,7 +42,8 @@ class Scored:
     """Clips that all of the results have heard.
 
     runs: name of each result. orders: (clips,) each, the row of each clip in the result's file.
-    speaker: int32 (clips,), ascending, 0 to speakers - 1; a clip without client_id is a speaker of its own.
+    speaker: int32 (clips,), ascending, 0 to speakers - 1; clips without client_id are together one speaker.
+    speakers_known: False where no clip has a client_id: each is then a speaker of its own, and intervals are too narrow.
     block: int32 (clips,), the speaker's block for resampling, 0 to blocks - 1, see evals.bootstrap. starts: the first
     clip of each stretch of clips of one speaker with the same texts in the columns read at first.
     words, characters: (clips,) of the reference, normalised. substitutions, deletions, insertions: words,
@@ -55,6 +56,7 @@ class Scored:
     orders: tuple[np.ndarray, ...]
     speaker: np.ndarray
     speakers: int
+    speakers_known: bool
     block: np.ndarray
     blocks: int
     starts: np.ndarray
@@ -69,6 +71,16 @@ class Scored:
 
     def __len__(self) -> int:
         return len(self.words)
+
+    @property
+    def caveat(self) -> str:
+        """A sentence that belongs beside every interval of these clips, or ""."""
+        if self.speakers_known:
+            return ""
+        return (
+            "This corpus does not say who speaks (no client_id), so each clip counts as a speaker of its own: "
+            "intervals are too narrow and p too small, by a lot where few people recorded many clips."
+        )
 
     @cached_property
     def errors(self) -> np.ndarray:
@@ -165,7 +177,7 @@ def load(
     tables = [result.read(_READ) for result in results]
     orders, left_out = _joined([table["clip"] for table in tables], runs)
     texts = {name: _coded(results[0].read([name])[name]) for name in columns if is_text(name)}
-    speaker = _speakers(_coded(results[0].read(["client_id"])["client_id"]), orders[0])
+    speaker, known = _speakers(_coded(results[0].read(["client_id"])["client_id"]), orders[0])
     order, starts = _stretches([*(each.codes[orders[0]] for each in texts.values()), speaker])
     orders, speaker = tuple(each[order] for each in orders), speaker[order]
     speakers = int(speaker[-1]) + 1
@@ -179,6 +191,7 @@ def load(
         orders=orders,
         speaker=speaker,
         speakers=speakers,
+        speakers_known=known,
         block=block_of[speaker],
         blocks=int(block_of.max()) + 1,
         starts=starts,
@@ -256,15 +269,19 @@ def _coded(column: pa.ChunkedArray) -> Category:
     return Category(rank[codes], tuple(values.take(pa.array(order)).to_pylist()))
 
 
-def _speakers(clients: Category, order: np.ndarray) -> np.ndarray:
-    """A number for each speaker who has a clip here, in the order of their ids; then one for each clip without id."""
+def _speakers(clients: Category, order: np.ndarray) -> tuple[np.ndarray, bool]:
+    """A number for each speaker who has a clip here, in the order of their ids, and whether ids are known.
+
+    Clips without id are together one speaker, the first: who knows how many they are. Where no clip has an id, each is
+    a speaker of its own.
+    """
     codes = clients.codes[order].astype(np.int64)
-    if clients.values and clients.values[0] == "":
-        unknown = codes == 0
-        codes[unknown] = len(clients.values) + np.arange(unknown.sum())
+    known = len(clients.values) > 1 or clients.values != ("",)
+    if not known:
+        codes = np.arange(len(codes))
     present = np.zeros(codes.max() + 1, dtype=bool)
     present[codes] = True
-    return (np.cumsum(present, dtype=np.int32) - 1).astype(np.int32)[codes]
+    return (np.cumsum(present, dtype=np.int32) - 1).astype(np.int32)[codes], known
 
 
 def _stretches(codes: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -80,7 +80,7 @@ def support_columns(group: Grouping, found: Resampled) -> dict[str, np.ndarray]:
 
 def _where(group: Grouping, slice_: int) -> str | None:
     conditions = group.conditions[slice_]
-    return query(conditions) if len(conditions) >= len(group.columns) else None
+    return query(conditions) if conditions or not group.columns else None
 
 
 def spread(values: np.ndarray, found: Resampled) -> np.ndarray:
@@ -108,7 +108,7 @@ def _measured(found: Resampled) -> dict[str, np.ndarray]:
     """Each (runs, k) or (k,)."""
     errors = found.errors
     wer = bootstrap.ratio(errors, found.reference)
-    low, high = interval(bootstrap.ratio(found.drawn_errors, found.drawn_words), found.effective)
+    low, high = bootstrap.rate_ends(wer, bootstrap.ratio(found.drawn_errors, found.drawn_words), found.effective)
     high = np.where(errors == 0, bootstrap.ratio(np.array(NO_ERROR), found.reference), high)
     return {
         "wer": wer,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from evals import jobs, simulate
 from evals.catalogue import Catalogue
 from evals.results import write_json
 
+ROOT = Path(__file__).resolve().parent.parent
 RUN = ["--checkpoint", "demo-en", "--corpus", "demo-corpus", "--split", "test", "--decoder", "greedy"]
 
 
@@ -40,7 +43,7 @@ def test_a_job_is_stopped_killed_and_gone_on_with_to_a_whole_result(tmp_path):
 
     jobs.resume(tmp_path, job.id)
     waited(tmp_path, job.id, lambda j: j.total > 0 or j.state != "running")
-    os.killpg(json.loads((tmp_path / "jobs" / job.id / jobs.JOB).read_text())["pid"], signal.SIGKILL)
+    os.killpg(json.loads((tmp_path / "jobs" / job.id / jobs.STATUS).read_text())["pid"], signal.SIGKILL)
     assert waited(tmp_path, job.id, lambda j: j.state != "running").state == "stopped", "it cannot say so itself"
 
     jobs.resume(tmp_path, job.id)
@@ -59,15 +62,34 @@ def test_a_job_that_fails_says_why(tmp_path):
     assert failed.command.startswith("python -m evals run --checkpoint demo-en")
 
 
-def test_a_process_that_only_has_the_same_number_is_not_the_job(tmp_path):
+def test_an_app_in_the_background_of_a_script_can_stop_its_jobs(tmp_path):
+    """A shell has such an app, and what it starts, ignore SIGINT."""
+    code = f"from evals import jobs; from pathlib import Path; print(jobs.start(Path({str(tmp_path)!r}), {RUN!r}).id)"
+    ignoring = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); {code}"
+    id = subprocess.run([sys.executable, "-c", ignoring], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    waited(tmp_path, id, lambda j: j.note == "clips" or j.state != "running")
+    jobs.stop(tmp_path, id)
+    assert waited(tmp_path, id, lambda j: j.state != "running").state == "stopped", "and it outlived that app"
+
+
+def test_only_its_lock_says_that_a_job_lives(tmp_path):
     folder = tmp_path / "jobs" / "old"
     folder.mkdir(parents=True)
-    write_json(folder / jobs.JOB, {"arguments": RUN, "started": 1.0, "pid": os.getpid(), "born": 1.0})
-    assert jobs.read(tmp_path, "old").state == "stopped"
+    write_json(folder / jobs.JOB, {"arguments": RUN, "started": 1.0})
+    write_json(folder / jobs.STATUS, {"state": "running", "pid": os.getpid(), "done": 3, "total": 9})
+    old = jobs.read(tmp_path, "old")
+    assert (old.state, old.done) == ("stopped", 3)
     jobs.stop(tmp_path, "old")  # or this test would end here
     for name in ("", "..", "none", "old/../old"):
         with pytest.raises(NotFoundError):
             jobs.read(tmp_path, name)
+
+
+def test_a_damaged_job_keeps_no_other_back(tmp_path):
+    (tmp_path / "jobs" / "cut").mkdir(parents=True)
+    (tmp_path / "jobs" / "cut" / jobs.JOB).write_text("")
+    (job,) = jobs.jobs(tmp_path)
+    assert job.state == "failed" and "damaged" in job.error
 
 
 def test_results_of_all_homes_are_loaded_once_and_left_out_again(tmp_path):
@@ -92,3 +114,6 @@ def test_results_of_all_homes_are_loaded_once_and_left_out_again(tmp_path):
     assert [r.name for r in few.complete()] == ["two"]
     with pytest.raises(ResultError, match="not finished"):
         few.scored(["one"])
+    (tmp_path / "a" / "results" / "two" / "rows.parquet").unlink()
+    with pytest.raises(ResultError, match="lost its rows"):
+        few.scored(["two"])

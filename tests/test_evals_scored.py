@@ -58,13 +58,18 @@ def test_blocks_do_not_depend_on_the_order_of_the_rows(tmp_path: Path) -> None:
     assert of[0] == of[1] and one.blocks == 7
 
 
-def test_a_clip_without_client_id_is_a_speaker_of_its_own(tmp_path: Path) -> None:
+def test_clips_without_client_id_are_together_one_speaker(tmp_path: Path) -> None:
     ids = TABLES[0]["client_id"].to_pylist()
     blank = ["" if i % 3 == 0 else id for i, id in enumerate(ids)]
     scored = load([write(tmp_path / "a", changed(TABLES[0], "client_id", blank))])
-    named = {id for id in blank if id}
-    assert scored.speakers == len(named) + blank.count("")
-    assert (np.bincount(scored.speaker)[len(named) :] == 1).all()
+    assert scored.speakers == len({id for id in blank if id}) + 1
+    assert np.bincount(scored.speaker)[0] == blank.count("")
+    assert scored.speakers_known and scored.caveat == ""
+
+
+def test_where_nobody_has_an_id_each_clip_counts_and_that_is_said(tmp_path: Path) -> None:
+    scored = load([write(tmp_path / "a", changed(TABLES[0], "client_id", [""] * len(TABLES[0])))])
+    assert scored.speakers == len(TABLES[0]) and "too narrow" in scored.caveat
 
 
 def test_columns_are_read_when_asked_for(tmp_path: Path) -> None:

@@ -233,6 +233,9 @@ def test_of_many_values_those_with_the_most_clips_are_shown(scored: Scored, monk
         table = slice_table(fresh, ["accents"], support=ANY).iloc[1:].set_index("slice")
         assert len(table) == 4 and table["clips"].drop("others").min() == counts.iloc[2]
         assert pd.isna(table.loc["others", "where"]) and table.loc["others", "clips"] > 0
+        crossed = slice_table(scored, ["accents*seconds"])
+        lumped = crossed[crossed["slice"].str.startswith("others, ")]
+        assert len(lumped) > 1 and lumped["where"].isna().all(), "a bin's two ends say nothing of the accent"
         assert table.loc["Scottish English" if "Scottish English" in counts.index[:3] else "others", "wer"] > 0
 
 

@@ -30,7 +30,7 @@ def run_run(args: argparse.Namespace) -> int:
     status = Status(args.status)
     try:
         code = _run(args, status.progress(watched), status)
-    except AsrDemoError as error:
+    except (AsrDemoError, OSError) as error:  # a full disk, too
         status.write("failed", error=str(error))
         raise
     except KeyboardInterrupt:
