@@ -9,7 +9,7 @@
 
 Every format but txt and json shows the words on one timeline: whole milliseconds, in the order of the text, none
 overlapping, each at least a millisecond long. What a decoder says about a word of no length, or of two words at
-once, is bent to fit; json keeps it as it was.
+once, is bent to fit; json keeps it as it was, rounded to milliseconds.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ CUE_MS = 7_000
 CUE_LEAST_MS = 1_000  # a subtitle shown for less cannot be read; it stays a little where nothing follows
 PAUSE_MS = 500  # a silence this long ends a cue
 _FOREVER = 1e7  # s
+_TIMES = {"start", "end", "duration"}  # keys of the JSON that hold seconds of the clip
 _ARROW = "\u2192"
 _BASE_NAME_BYTES = 120
 _RESERVED = {"con", "prn", "aux", "nul", *(f"com{i}" for i in range(1, 10)), *(f"lpt{i}" for i in range(1, 10))}
@@ -197,14 +198,15 @@ def _txt(transcript: Transcript) -> str:
     return f"{text}\n" if text else ""
 
 
-def _finite(value: object) -> object:
-    """JSON has no NaN and no infinity: they become null, at any depth."""
+def _tidy(value: object, digits: int = 6) -> object:
+    """Numbers as JSON can hold them and people read them, at any depth: times of the clip in whole milliseconds, others
+    without the noise behind the sixth digit; JSON has no NaN and no infinity, they become null."""
     if isinstance(value, Real) and not isinstance(value, Integral):  # numpy's floats too
-        return float(value) if math.isfinite(value) else None
+        return round(float(value), digits) if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
+        return {key: _tidy(inner, 3 if key in _TIMES else 6) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
+        return [_tidy(inner) for inner in value]
     return value
 
 
@@ -230,7 +232,7 @@ def _json(transcript: Transcript) -> str:
         "precision": transcript.precision,
         "timings": {**asdict(transcript.timings), "rtfx": transcript.rtfx},
     }
-    return json.dumps(_finite(content), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    return json.dumps(_tidy(content), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
 
 
 def _textgrid(transcript: Transcript) -> str:

@@ -18,6 +18,7 @@ import soundfile
 from fake_speech import MENDED, SAID, FakeTranscriber, registry
 
 from asrdemo import registry as real_registry
+from asrdemo.errors import NeedsNetworkError
 from asrdemo.settings import Settings
 from asrdemo.transcribe import Transcriber
 from asrdemo.ui.build import build_ui, launch_options
@@ -173,14 +174,73 @@ def test_upload_one_file_then_several(visit: Callable, corpus: Path, tmp_path: P
         assert not page.locator("#downloads").is_visible()
 
 
-def test_a_file_that_is_not_audio_gets_a_message(visit: Callable, tmp_path: Path) -> None:
+def test_a_file_that_is_not_audio_says_so_where_its_text_would_be(visit: Callable, tmp_path: Path) -> None:
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"nothing")
     with visit() as page:
         page.set_input_files("#upload input[type=file]", str(broken))
-        toast = page.locator(".toast-body")
-        toast.wait_for()
-        assert "broken.wav" in toast.inner_text() and "Traceback" not in toast.inner_text()
+        sync_api.expect(page.locator("#result .problem")).to_contain_text("It is not audio")
+        assert page.inner_text("#result h2") == "broken.wav"
+        nothing_in_red(page)
+
+
+def nothing_in_red(page) -> None:
+    """What goes wrong is said once, in its place: no toast, no pill over the page."""
+    page.wait_for_timeout(500)
+    assert page.locator(".toast-body").count() == 0
+    assert not [pill for pill in page.get_by_text("Error", exact=True).all() if pill.is_visible()]
+
+
+def test_a_checkpoint_that_needs_the_network_says_so_and_the_way_back_works(
+    visit: Callable, fake: FakeTranscriber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hear = fake.transcribe
+
+    def transcribe(clips, checkpoint, *rest):
+        if checkpoint == "far":
+            raise NeedsNetworkError("Far Turkish needs the network.")
+        return hear(clips, checkpoint, *rest)
+
+    monkeypatch.setattr(fake, "transcribe", transcribe)
+    with visit() as page:
+        page.locator("#examples .card").first.click()
+        expect_text(page, SAID)
+        for _ in range(2):
+            page.locator("#checkpoint input").click()
+            page.get_by_role("option", name="Far Turkish").click()
+            sync_api.expect(page.locator("#result .problem")).to_contain_text("needs the network")
+            sync_api.expect(page.locator("#detail")).to_be_hidden()
+            nothing_in_red(page)
+            page.locator("#checkpoint input").click()
+            page.get_by_role("option", name="Tiny English").click()
+            expect_text(page, SAID)
+            page.wait_for_selector("#player #waveform")
+
+
+def test_the_upload_box_is_free_again_and_every_file_is_listed(visit: Callable, corpus: Path, tmp_path: Path) -> None:
+    clips = [tmp_path / f"clip {i}.wav" for i in range(5)]
+    for clip in clips:
+        shutil.copy(corpus / "clips" / "a.wav", clip)
+    with visit() as page:
+        page.set_input_files("#upload input[type=file]", [str(clip) for clip in clips])
+        sync_api.expect(page.locator(".files tbody tr")).to_have_count(5)
+        sync_api.expect(page.locator("#upload")).to_contain_text("Drop File Here")
+        sync_api.expect(page.locator(".files")).to_be_in_viewport(ratio=0.5)
+        page.set_input_files("#upload input[type=file]", str(clips[3]))
+        sync_api.expect(page.locator("#result h2")).to_have_text("clip 3.wav")
+
+
+def test_a_number_that_is_too_large_is_brought_back(visit: Callable) -> None:
+    with visit() as page:
+        page.locator("#examples .card").first.click()
+        expect_text(page, SAID)
+        show_decoder(page)
+        page.get_by_role("button", name="Other readings").click()
+        page.locator("#alpha input[type=number]").fill("99")
+        sync_api.expect(page.locator("#readings tbody tr").first).to_contain_text("+5.00")
+        page.keyboard.press("Tab")
+        sync_api.expect(page.locator("#alpha input[type=number]")).to_have_value("5")
+        nothing_in_red(page)
 
 
 def test_the_microphone_is_heard(visit: Callable, fake: FakeTranscriber, corpus: Path) -> None:
@@ -279,12 +339,24 @@ def test_a_language_model_is_built_and_used(visit: Callable) -> None:
     with visit() as page:
         page.locator("#examples .card").first.click()
         expect_text(page, SAID)
+        show_decoder(page)
+        expect_text(page, MENDED)
+        page.locator("#alpha input[type=number]").fill("1.3")
+        page.keyboard.press("Tab")
         page.get_by_role("button", name="Build a language model").click()
+        page.locator("#lm-build").click()
+        sync_api.expect(page.locator("#settings .built .problem")).to_contain_text("There is no text yet")
+        nothing_in_red(page)
         page.locator("#lm-text textarea").fill("please call the doctor at nine\ncall the doctor\n" * 3)
         page.locator("#lm-build").click()
-        page.wait_for_selector("#settings .built")
-        expect_text(page, MENDED)
-        sync_api.expect(page.locator("#result header")).to_contain_text("Your text")
+        sync_api.expect(page.locator("#settings .built")).to_contain_text("in place of Tiny 3-gram")
+        sync_api.expect(page.locator("#settings .built")).to_contain_text("Built from 27 words")
+        sync_api.expect(page.locator("#result header")).to_contain_text("Your text, 27 words")
+        sync_api.expect(page.locator("#lm input")).to_have_value("Your text, 27 words (yours)")
+        assert page.input_value("#alpha input[type=number]") == "1.3", "the weights stay the visitor's"
+        page.get_by_role("button", name="Back to Tiny 3-gram").click()
+        sync_api.expect(page.locator("#result header")).to_contain_text("with Tiny 3-gram")
+        assert page.input_value("#alpha input[type=number]") == "1.3"
     with visit() as page:
         show_decoder(page)
         page.locator("#lm input").click()
@@ -348,12 +420,39 @@ def test_nothing_sticks_out_on_a_phone(visit: Callable) -> None:
         page.wait_for_timeout(800)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         sync_api.expect(page.locator("#result .said")).to_be_in_viewport(ratio=1)
+        assert box(page, "#result")["y"] >= 0, "the card's edge and head are in view too"
+        button = box(page, "#recorder .record-button")
+        outer = box(page, "#recorder")
+        assert outer["y"] <= button["y"] and button["y"] + button["height"] <= outer["y"] + outer["height"] + 1
         for tab in ("Live captions", "Checkpoints"):
             page.get_by_role("tab", name=tab).tap()
             page.wait_for_timeout(300)
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
+            if tab == "Live captions":
+                assert abs(middle(page, "[data-live=clear]") - middle(page, "[data-live=toggle]")) < 8, "one row"
         note = page.locator("#registry section").first.locator("tbody tr").nth(1).locator("td").last.bounding_box()
         assert note and note["width"] > 200, "notes have room to be read"
+
+
+def test_file_names_are_whole_on_a_phone(visit: Callable, corpus: Path, tmp_path: Path) -> None:
+    clips = [tmp_path / f"synthetic_clip_0000{i}.wav" for i in range(2)]
+    for clip in clips:
+        shutil.copy(corpus / "clips" / "a.wav", clip)
+    with visit(size=(390, 844), is_mobile=True, has_touch=True) as page:
+        page.set_input_files("#upload input[type=file]", [str(clip) for clip in clips])
+        page.wait_for_selector(".files")
+        assert box(page, ".files [data-pick]")["height"] < 30, "on one line"
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def box(page, selector: str) -> dict[str, float]:
+    found = page.locator(selector).first.bounding_box()
+    assert found
+    return found
+
+
+def middle(page, selector: str) -> float:
+    return box(page, selector)["y"] + box(page, selector)["height"] / 2
 
 
 def test_checkpoints_say_what_can_be_used(visit: Callable) -> None:

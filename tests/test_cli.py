@@ -68,7 +68,7 @@ def test_one_file_prints_its_text(cache, tmp_path, capsys):
     assert run("transcribe", wav(tmp_path / "x.wav", "hello there")) == 0
     captured = capsys.readouterr()
     assert captured.out == "hello there\n"
-    assert "1 clips" in captured.err and "RTFx" in captured.err
+    assert "1 clip," in captured.err and "RTFx" in captured.err
 
 
 def test_bad_files_are_reported_and_lose_no_other(cache, tmp_path, capsys):
@@ -77,6 +77,7 @@ def test_bad_files_are_reported_and_lose_no_other(cache, tmp_path, capsys):
     assert run("transcribe", good, tmp_path / "bad.wav", tmp_path / "nothing.wav", also) == 1
     captured = capsys.readouterr()
     assert captured.out.splitlines() == [f"{good}\tgood", f"{also}\talso"]
+    assert "bad.wav: it is not audio" in captured.err, "the name is said once"
     assert [line.split(":")[1].strip() for line in captured.err.splitlines() if line.startswith("error")] == [
         str(tmp_path / "bad.wav"),
         str(tmp_path / "nothing.wav"),
@@ -159,6 +160,7 @@ def test_references_meet_copies_by_name_and_refuse_strangers(cache, tmp_path, ca
         (["--decoder", "greedy", "--alpha", "1", "--beam-width", "9"], "--alpha, --beam-width needs beam search"),
         (["--lm", "nothing"], "no language model 'nothing'"),
         (["--checkpoint", "nothing"], "available: fake"),
+        (["--checkpoint", "path/to/nothing"], "There is no checkpoint folder 'path/to/nothing'"),
         (["--beam-width", "0"], "beam_width is 0"),
         (["--references", "table.csv"], "ending in .tsv"),
     ],
@@ -215,6 +217,14 @@ def test_finetune_hands_over_to_the_trainer(tmp_path, capsys, monkeypatch):
     assert run("finetune", "start", recipe, "--smoke", "--minutes", 2) == 0
     folders = ["--run", str(tmp_path / "home" / "runs" / "mine"), "--shards", str(tmp_path / "home" / "shards")]
     assert given == [[str(recipe), *folders, "--minutes", "2.0", "--smoke"]]
+
+
+def test_finetune_leaves_no_empty_run_where_the_corpus_is_missing(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("ASRDEMO_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CORPUS_ROOT", "")  # put back at the end: the trainer sets it
+    assert run("finetune", "start", ROOT / "recipes" / "demo-en.yaml", "--corpus-root", tmp_path / "none") == 1
+    assert "There is no corpus folder" in capsys.readouterr().err
+    assert not (tmp_path / "home").exists()
 
 
 def test_ctrl_c_and_our_errors_end_without_a_traceback(cache, tmp_path, capsys, monkeypatch):

@@ -6,6 +6,7 @@ hotwords and odd limits. Emissions have no ties: where scores are equal, pyctcde
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -236,3 +237,18 @@ def test_threads_with_weights_of_their_own_do_not_disturb_each_other(lm: Languag
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda job: decode(*job, lm), jobs * 2))
     assert together == alone * 2
+
+
+@pytest.mark.skipif("ctc-beam-decoder" not in ENGINES, reason="ctc-beam-decoder is not installed")
+def test_no_progress_bar_of_kenlm_is_seen(lm: LanguageModel, capfd: pytest.CaptureFixture[str]) -> None:
+    emissions = emissions_of("the cat sat", np.random.default_rng(5))
+    decode(emissions, DecoderOptions("beam", "lm", alpha=0.123, engine="ctc-beam-decoder"), lm)
+    assert capfd.readouterr().err == ""
+
+
+def test_what_others_say_while_a_model_loads_is_not_lost(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="broken"), engines._without_progress_bar():
+        os.write(2, b"Reading /some/lm.arpa\nsomething else\n----5---10---15--100\n****\n")
+        raise ValueError("broken")
+    os.write(2, b"afterwards\n")
+    assert capfd.readouterr().err == "something else\nafterwards\n"

@@ -122,6 +122,13 @@ def test_json_has_everything() -> None:
     assert (found["engine"], found["device"], found["precision"]) == ("pyctcdecode", "cpu", "fp32")
 
 
+def test_json_has_no_noise_behind_its_numbers() -> None:
+    word = Word("a", 0.1 + 0.2, np.float32(1.1), np.float32(0.7))  # type: ignore[arg-type]
+    found = json.loads(export(replace(make([word]), duration=2.0000625), "json"))
+    assert found["words"] == [{"text": "a", "start": 0.3, "end": 1.1, "confidence": 0.7}]
+    assert found["duration"] == 2.0, "whole milliseconds"
+
+
 def test_json_turns_what_json_lacks_into_null() -> None:
     word = Word("a", np.float32(0.5), np.float64(0.75), float("nan"))  # type: ignore[arg-type]
     found = json.loads(export(make([word]), "json"), parse_constant=lambda text: pytest.fail(f"{text} is not JSON"))

@@ -17,14 +17,14 @@ import soundfile
 from fake_speech import MENDED, SAID, FakeTranscriber, registry
 
 from asrdemo import decoding
-from asrdemo.errors import AsrDemoError, AudioError, LanguageModelError, NotFoundError
+from asrdemo.errors import AsrDemoError, LanguageModelError, NeedsNetworkError, NotFoundError
 from asrdemo.live import LiveText
 from asrdemo.settings import Settings
 from asrdemo.types import DecoderOptions, Timings
 from asrdemo.ui import decoder_panel, language_model_handlers, live_handlers, models_tab
 from asrdemo.ui import transcribe_handlers as handlers
 from asrdemo.ui.api import api_choice
-from asrdemo.ui.examples import examples
+from asrdemo.ui.examples import Example, examples
 from asrdemo.ui.services import LIVE_SESSIONS, LiveEntry, Services, first_checkpoint
 from asrdemo.ui.shelves import Shelf
 from asrdemo.ui.transcribe_handlers import Choice, Source, Work
@@ -97,25 +97,71 @@ def test_of_several_files_a_bad_one_spoils_nothing(services: Services, clips: li
     page = handlers.view(services, work)
     assert "2 of 3 files transcribed" in page.files and "broken.wav" in page.files
     shown = handlers.view(services, handlers.select(services, work, 0))
-    assert "Not read:" in shown.result and not shown.has_text and shown.audio is None
+    assert "Not read." in shown.result and not shown.has_text and shown.audio is None
     other = handlers.select(services, work, 2)
     assert other.item and other.item.other == MENDED, "the comparison is made for the file that is looked at"
-    with pytest.raises(AudioError):
-        handlers.transcribe(services, handlers.uploaded([str(broken)]), GREEDY)
     with pytest.raises(NotFoundError, match="no result 4; there are 3"):
         handlers.select(services, work, 3)
 
 
-def test_a_vanished_recording_is_an_error_of_ours(services: Services, tmp_path: Path) -> None:
-    with pytest.raises((NotFoundError, AudioError)):
-        handlers.transcribe(services, [Source(str(tmp_path / "gone.wav"), "gone")], GREEDY)
+def test_a_single_bad_file_says_so_where_its_text_would_be(services: Services, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"not audio at all")
+    for source in (Source(str(broken), "broken.wav"), Source(str(tmp_path / "gone.wav"), "gone")):
+        work = handlers.transcribe(services, [source], GREEDY)
+        page = handlers.view(services, work)
+        assert "Not read." in page.result and not page.has_text and page.audio is None
+        assert handlers.is_current(services, work, BEAM), "no other setting can help it"
+    name = handlers.view(services, handlers.transcribe(services, handlers.uploaded([str(broken)]), GREEDY)).result
+    assert name.count("broken.wav") == 1 and "It is not audio" in name, "the name stands above already"
 
 
 def test_how_many_files(services: Services) -> None:
-    with pytest.raises(NotFoundError, match="No file"):
-        handlers.uploaded([])
-    with pytest.raises(NotFoundError, match="51 files"):
-        handlers.uploaded(["x"] * 51)
+    for count, said in ((0, "No file"), (51, "51 files")):
+        work = handlers.transcribe(services, handlers.uploaded(["x"] * count), GREEDY)
+        page = handlers.view(services, work)
+        assert said in page.result and not page.has_text and not work.items
+
+
+def test_a_checkpoint_that_needs_the_network_keeps_the_clips(
+    services: Services, fake: FakeTranscriber, clips: list[Path], monkeypatch
+) -> None:
+    work = handlers.transcribe(services, handlers.uploaded([str(clips[0])]), GREEDY)
+    hear = FakeTranscriber.transcribe
+
+    def transcribe(self: FakeTranscriber, clips, checkpoint, *rest):
+        if checkpoint == "far":
+            raise NeedsNetworkError("Far Turkish needs the network.")
+        return hear(self, clips, checkpoint, *rest)
+
+    monkeypatch.setattr(FakeTranscriber, "transcribe", transcribe)
+    failed = handlers.decode_again(services, work, Choice("far"))
+    page = handlers.view(services, failed)
+    assert "Not transcribed." in page.result and "needs the network" in page.result and "take 0.wav" in page.result
+    assert SAID not in page.result and not page.has_text, "the text of another checkpoint must not stand there"
+    assert not handlers.is_current(services, failed, GREEDY)
+    mended = handlers.decode_again(services, failed, GREEDY)
+    assert mended.item and mended.item.transcript and mended.item.transcript.text == SAID and not mended.problem
+    fresh = handlers.transcribe(services, handlers.uploaded([str(clips[0])]), Choice("far"))
+    assert fresh.problem and handlers.decode_again(services, fresh, GREEDY).item.transcript  # type: ignore[union-attr]
+
+
+def test_what_has_not_changed_is_not_decoded_again(services: Services, clips: list[Path]) -> None:
+    assert handlers.is_current(services, Work(), GREEDY), "nothing to decode"
+    work = handlers.transcribe(services, [Source(str(clips[0]), "a")], BEAM)
+    assert handlers.is_current(services, work, BEAM)
+    assert not handlers.is_current(services, work, GREEDY)
+    assert not handlers.is_current(services, work, Choice("tiny", "beam", "tiny-lm", alpha=1.0))
+    assert not handlers.is_current(services, work, Choice("gone"))
+
+
+def test_downloads_of_an_example_are_named_after_its_file(services: Services, clips: list[Path]) -> None:
+    source = handlers.example(Example(clips[0], "Please call the doctor.", "Scottish, man"))
+    work = handlers.transcribe(services, [source], GREEDY)
+    file = handlers.download(work, "ctm")
+    assert file["name"] == "take 0.ctm" and base64.b64decode(file["data"]).decode().startswith("take_0 1 ")
+    result = handlers.view(services, work).result
+    assert "<h2>take 0.wav</h2>" in result and "Scottish, man · 2.0 s" in result
 
 
 def test_the_script_is_compared_as_the_checkpoint_writes(services: Services, clips: list[Path]) -> None:
@@ -226,7 +272,7 @@ def test_api_choice(services: Services) -> None:
 def test_language_model_from_text_belongs_to_its_visitor(services: Services) -> None:
     text = "Please call the doctor at nine.\nCall the doctor now.\nThe doctor is in at nine.\n" * 3
     built = language_model_handlers.build(services, text, None, " My  <b>words</b> ", 2, "tiny")
-    assert built.title == "My <b>words</b>" and "&lt;b&gt;" in built.report and "<b>" not in built.report
+    assert built.title == "My <b>words</b>, 48 words" and "&lt;b&gt;" in built.report and "<b>" not in built.report
     spec = services.registry.language_model(built.id)
     assert spec.path and spec.path.is_file()
     assert decoder_panel.language_models(services) == [decoder_panel.NO_LM, ("Tiny 3-gram", "tiny-lm")]
@@ -235,7 +281,23 @@ def test_language_model_from_text_belongs_to_its_visitor(services: Services) -> 
         api_choice(services, "tiny", "beam", "gone", "", {})
     assert built.id not in str(refused.value), "an error must not tell one visitor another's id"
     mine = decoder_panel.language_models(services, [(built.title, built.id)])
-    assert mine[1] == ("My <b>words</b> (yours)", built.id)
+    assert mine[1] == ("My <b>words</b>, 48 words (yours)", built.id)
+
+
+def test_a_small_text_says_what_it_costs_and_changes_no_weight(services: Services) -> None:
+    now = language_model_handlers.before(services, "beam", "tiny-lm")
+    assert now.title == "Tiny 3-gram"
+    assert language_model_handlers.before(services, "greedy", "tiny-lm").title == "greedy decoding"
+    assert "without a language model" in language_model_handlers.before(services, "beam", "").title
+    text = "call the doctor at nine\n"
+    built = language_model_handlers.build(services, text, None, "", 2, "tiny", (0.3, -1.0), now.title)
+    assert "in place of Tiny 3-gram" in built.report
+    assert "Built from 5 words" in built.report and "hard to recognise" in built.report
+    spec = services.registry.language_model(built.id)
+    assert (spec.alpha, spec.beta) == (0.3, -1.0), "chosen again later, it comes with the weights it was built with"
+    pages = language_model_handlers.build(services, text * 200, None, "", 2, "tiny", (0.3, -1.0))
+    assert "hard to recognise" not in pages.report
+    assert "Tiny 3-gram again" in language_model_handlers.back_html(now)
 
 
 def test_language_models_of_visitors_are_bounded(services: Services, monkeypatch) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrdemo.types import DecoderOptions, Hypothesis, Timings, Transcript, Word
-from asrdemo.ui import page_html, result_html
+from asrdemo.ui import language_model_handlers, page_html, result_html
 from asrdemo.ui.differences import differences
 from asrdemo.ui.examples import Example
 from asrdemo.ui.transcribe_handlers import Item, Source
@@ -104,6 +104,10 @@ def test_kept_emissions_and_a_loaded_checkpoint_are_told_apart_from_work() -> No
     assert "in memory" in text and "kept" in text
 
 
+def test_the_marks_do_not_promise_to_find_every_error() -> None:
+    assert "words without a mark can be wrong too" in result_html.result_html(transcript(words(0.9, 0.3)), "Tiny")
+
+
 def test_silence_says_so() -> None:
     assert "No words were recognised" in result_html.result_html(transcript(()), "Tiny")
 
@@ -154,6 +158,10 @@ def test_nothing_from_outside_becomes_markup() -> None:
         result_html.beside_html(HOSTILE, HOSTILE + " x"),
         page_html.files_html([item, bad], 0),
         page_html.problem_html(HOSTILE, HOSTILE),
+        page_html.problem_html(HOSTILE, f"{HOSTILE} is {HOSTILE}", kept=True),
+        language_model_handlers.problem_html(HOSTILE),
+        language_model_handlers.back_html(language_model_handlers.Before("beam", "x", HOSTILE)),
+        result_html.result_html(said, "Tiny", voice=HOSTILE),
         page_html.examples_html([Example(Path("x"), HOSTILE, HOSTILE)]),
         page_html.registry_html("T", "A", [(HOSTILE, HOSTILE, HOSTILE, "", HOSTILE)]),
         page_html.availability_html(False, HOSTILE),
@@ -168,7 +176,7 @@ def test_the_list_of_files_appears_with_the_second() -> None:
     good, bad = Item(Source("a", "a.wav"), transcript(words(0.9))), Item(Source("b", "b.wav"), problem="It is empty.")
     assert page_html.files_html([good], 0) == ""
     page = Reader(page_html.files_html([good, bad], 1))
-    assert "1 of 2 files transcribed" in page.text and "Not read: It is empty." in page.text
+    assert "1 of 2 files transcribed" in page.text and "Not read. It is empty." in page.text
     assert [b["aria-pressed"] for b in page.find("button")] == ["false", "true"]
 
 

@@ -143,7 +143,7 @@ def test_events_that_touch_the_model_wait_for_one_another(served: Served) -> Non
     assert len(touching) >= 8
     for d in touching:
         fn = served.page.fns[d["id"]]
-        only_fills_the_panel = fn.name in ("restore", "adopt")
+        only_fills_the_panel = fn.name in ("restore", "adopt", "back")
         assert only_fills_the_panel or (fn.concurrency_id, fn.concurrency_limit) == ("model", 1), fn.name
     assert (
         served.page.fns[next(d["id"] for d in dependencies(served) if d["api_name"] == "transcribe")].concurrency_id
@@ -178,6 +178,17 @@ def test_a_new_language_model_is_used_with_its_own_weights(served: Served) -> No
     weights = next(d["id"] for d in first if d["backend_fn"])
     after = [d for d in dependencies(served) if d["trigger_after"] == weights]
     assert "again" in {served.page.fns[d["id"]].name for d in after}
+
+
+def test_a_number_beyond_its_slider_is_brought_back(served: Served) -> None:
+    """Gradio would answer what is typed into the number field with an exception, and log its traceback."""
+    names = ["alpha", "Beam width", "Order", "Drop readings"]
+    sliders = [b for b in served.page.blocks.values() if isinstance(b, gr.Slider) and any(n in b.label for n in names)]
+    assert len(sliders) >= 4
+    for slider in sliders:
+        assert slider.preprocess(99_999) == slider.maximum and slider.preprocess(-99_999) == slider.minimum
+        assert slider.preprocess(slider.minimum) == slider.minimum
+        assert slider.preprocess(None) == slider.value, "an emptied field"  # type: ignore[arg-type]
 
 
 def test_the_queue_is_bounded_and_the_page_private_by_default(served: Served, monkeypatch) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from asrdemo import registry, settings
+from asrdemo.errors import NotFoundError
 from asrdemo.registry import CheckpointSpec, LanguageModelSpec, Registry
 from asrdemo.settings import Settings
 from asrdemo.types import Progress
@@ -24,9 +25,12 @@ def start() -> tuple[Settings, Registry]:
 def with_checkpoint(known: Registry, name: str) -> Registry:
     """The registry, with `name` as one more id where it is a checkpoint folder on this machine.
 
-    A folder's language is not known; its text is normalised by the profile `default`.
+    A folder's language is not known; its text is normalised by the profile `default`. Raises NotFoundError for what
+    looks like a path and leads nowhere; ids have no slash.
     """
     folder = Path(name)
+    if name not in known.checkpoints and len(folder.parts) > 1 and not folder.is_dir():
+        raise NotFoundError(f"There is no checkpoint folder {name!r}.")
     if name in known.checkpoints or not (folder / "config.json").is_file():
         return known
     spec = CheckpointSpec(name, folder.resolve().name, "", "default", path=folder.resolve())

@@ -156,7 +156,10 @@ def _scored(file: Path, transcript: Transcript, corpora: list[References], profi
 
 def _report(file: Path, error: AsrDemoError, failed: list[Path]) -> None:
     failed.append(file)
-    print(f"error: {file}: {error}", file=sys.stderr)
+    reason = str(error)
+    if reason.startswith(f"{file.name} is "):  # the path says the name already
+        reason = f"it{reason.removeprefix(file.name)}"
+    print(f"error: {file}: {reason}", file=sys.stderr)
 
 
 class _Totals:
@@ -177,8 +180,8 @@ class _Totals:
     def __str__(self) -> str:
         speed = self.audio / max(self.acoustic + self.decode, 1e-9)
         return (
-            f"{self.clips} clips, {self.audio:.1f} s of audio; {self.how}; load {self.load:.2f} s, "
-            f"acoustic {self.acoustic:.2f} s, decode {self.decode:.2f} s, RTFx {speed:.1f}"
+            f"{self.clips} clip{'' if self.clips == 1 else 's'}, {self.audio:.1f} s of audio; {self.how}; "
+            f"load {self.load:.2f} s, acoustic {self.acoustic:.2f} s, decode {self.decode:.2f} s, RTFx {speed:.1f}"
         )
 
 

@@ -9,9 +9,13 @@ from __future__ import annotations
 import copy
 import importlib.util
 import logging
+import os
+import re
+import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -22,6 +26,7 @@ from asrdemo.decoding.language_model import LanguageModel
 from asrdemo.errors import DecodingError
 from asrdemo.types import DecoderOptions
 
+_KENLM_SAYS = re.compile(rb"(?m)^(Loading the LM will be faster.*|Reading .*|-{4}5-{3}10.*100|\*+)\n")
 KEPT = 4  # built decoders, and prepared language models, in memory
 LARGEST_REBUILT = 200 * 2**20  # bytes; a larger model would be read again too slowly whenever a weight changes
 
@@ -166,14 +171,15 @@ def _fast(
         if lm is None:
             return BeamSearchDecoder(list(labels))
         words = None if lm.unigrams is None else list(lm.unigrams)
-        return BeamSearchDecoder(
-            list(labels),
-            kenlm_model_path=str(lm.path),
-            unigrams=words,
-            alpha=float(options.alpha),
-            beta=float(options.beta),
-            unk_score_offset=float(options.unk_offset),
-        )
+        with _without_progress_bar():
+            return BeamSearchDecoder(
+                list(labels),
+                kenlm_model_path=str(lm.path),
+                unigrams=words,
+                alpha=float(options.alpha),
+                beta=float(options.beta),
+                unk_score_offset=float(options.unk_offset),
+            )
 
     weights = (lm.fingerprint, options.alpha, options.beta, options.unk_offset) if lm else ()
     try:
@@ -181,3 +187,26 @@ def _fast(
         return decoder.decode_beams(x, **_limits(options, hotwords))
     except (RuntimeError, ValueError, OSError) as error:
         raise DecodingError(f"ctc-beam-decoder failed: {error}; choose engine 'pyctcdecode'.") from error
+
+
+@contextmanager
+def _without_progress_bar() -> Iterator[None]:
+    """KenLM draws a progress bar on file descriptor 2, from C++, and this library cannot tell it not to.
+
+    The descriptor leads to a file meanwhile. Whatever else was written there, by other threads for instance, is passed
+    on at the end: nobody's message is lost. One decoder is built at a time (see Kept), so this never nests.
+    """
+    try:
+        stderr = os.dup(2)
+    except OSError:  # a process without stderr shows no bar either
+        yield
+        return
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            file.seek(0)
+            os.write(2, _KENLM_SAYS.sub(b"", file.read()))

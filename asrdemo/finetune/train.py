@@ -35,7 +35,6 @@ def run(
     resume goes on from the newest checkpoint of the folder. init_from starts a new run from the weights of a checkpoint
     folder of the same shape and vocabulary.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     checkpoint = loop.last_checkpoint(folder)
     if checkpoint and not resume:
         raise TrainingError(f"The run directory {folder.name!r} already holds a run; resume it or name another.")
@@ -49,6 +48,7 @@ def run(
     with arguments.main_process_first(desc="preparing audio"):
         train = [prepare(c, recipe, shards, _print_progress) for c in recipe.train]
         dev = [prepare(c, recipe, shards, _print_progress) for c in recipe.dev]
+        folder.mkdir(parents=True, exist_ok=True)  # only now: a corpus that is missing leaves no empty run behind
         vocab = _vocabulary(folder, train, resume)
     model = _model(recipe, vocab, init_from)
     clips = data.pool(train, [c.weight for c in recipe.train], vocab, model.config)

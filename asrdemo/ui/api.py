@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from asrdemo.errors import NotFoundError
+from asrdemo.errors import AsrDemoError, NotFoundError
 from asrdemo.transcribe import OWN
 from asrdemo.ui import transcribe_handlers as handlers
 from asrdemo.ui.services import Services, first_checkpoint
@@ -53,9 +53,11 @@ def build(services: Services) -> None:
             raise NotFoundError("No file was given; expected an audio file.")
         given = {"alpha": alpha, "beta": beta, "beam_width": beam_width, "hotword_weight": hotword_weight}
         choice = api_choice(services, checkpoint, decoder, language_model, hotwords, given)
-        item = handlers.transcribe(services, [Source(file, Path(file).name)], choice).item
-        assert item is not None and item.transcript is not None  # a single bad file raises
-        return item.transcript.text, handlers.as_json(item.transcript)
+        work = handlers.transcribe(services, [Source(file, Path(file).name)], choice)
+        transcript = work.item.transcript if work.item and not work.problem else None
+        if transcript is None:
+            raise AsrDemoError(work.problem or (work.item.problem if work.item else ""))
+        return transcript.text, handlers.as_json(transcript)
 
     button.click(
         told(transcribe), [file, checkpoint, decoder, lm, alpha, beta, width, words, weight], [text, result],

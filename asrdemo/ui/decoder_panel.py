@@ -11,7 +11,7 @@ import gradio as gr
 from asrdemo.types import DECODER_RANGES
 from asrdemo.ui.services import Services, availability, first_checkpoint
 from asrdemo.ui.transcribe_handlers import Choice
-from asrdemo.ui.wiring import PRIVATE, QUIET, told
+from asrdemo.ui.wiring import PRIVATE, QUIET, forgiving, told
 
 NO_LM = ("No language model", "")
 NAMES = tuple(f.name for f in fields(Choice))
@@ -108,7 +108,8 @@ def build(services: Services) -> Panel:
                 token = gr.Slider(
                     -20, -0.5, start.token_prune, step=0.5, label="Skip letters below this log-probability"
                 )
-    values: list[Any] = [checkpoint, kind, lm, alpha, beta, words, weight, width, unk, prune, token]
+    sliders = [forgiving(slider) for slider in (weight, width, unk, prune, token)]
+    values: list[Any] = [checkpoint, kind, lm, forgiving(alpha), forgiving(beta), words, *sliders]
     return Panel(values, beam_only)
 
 

@@ -9,10 +9,11 @@ from asrdemo.ui.services import Services, availability
 from asrdemo.ui.wiring import PLAIN, QUIET
 
 ABOUT_CHECKPOINTS = (
-    "Acoustic models. Those on the Hugging Face Hub are downloaded at first use, and only as safetensors."
+    "What hears speech and writes letters. Those that need the network are fetched from the Hugging Face Hub at first "
+    "use, which may take minutes."
 )
-ABOUT_MODELS = "N-gram language models for beam search. More can be built from text on the Transcribe page."
-ABOUT_CORPORA = "Speech with reference texts, in Common Voice layout."
+ABOUT_MODELS = "What beam search knows about words and their order. Build your own from text on the Transcribe page."
+ABOUT_CORPORA = "Recordings with the text that was read, to measure by."
 
 
 def build(services: Services, page: gr.Blocks) -> None:
@@ -29,7 +30,7 @@ def tables_html(services: Services) -> str:
         (s.id, s.title, s.language, state(*_local(s.path is not None)), s.note)
         for s in registry.language_models.values()
     ]
-    corpora = [(s.id, s.title, s.language, state(True, "in a local folder"), s.note) for s in registry.corpora.values()]
+    corpora = [(s.id, s.title, s.language, state(True, "on this machine"), s.note) for s in registry.corpora.values()]
     return (
         page_html.registry_html("Checkpoints", ABOUT_CHECKPOINTS, checkpoints)
         + page_html.registry_html("Language models", ABOUT_MODELS, models)
@@ -38,4 +39,4 @@ def tables_html(services: Services) -> str:
 
 
 def _local(here: bool) -> tuple[bool, str]:
-    return here, "a local file" if here else "on the Hugging Face Hub"
+    return here, "on this machine" if here else "on the Hugging Face Hub"

@@ -57,7 +57,7 @@ def files_html(items: Sequence[Item], selected: int) -> str:
         pressed = str(chosen).lower()
         name = f'<button type="button" data-pick="{i}" aria-pressed="{pressed}">{escape(item.source.name)}</button>'
         if item.transcript is None:
-            rest = f'<td></td><td class="problem"><strong>Not read:</strong> {escape(item.problem)}</td>'
+            rest = f'<td class="n"></td><td class="problem">{_problem(item.source.name, item.problem)}</td>'
         else:
             words = escape(item.transcript.text) or '<span class="none">no words</span>'
             rest = f'<td class="n">{clock(item.transcript.duration)}</td><td dir="auto">{words}</td>'
@@ -93,12 +93,19 @@ def registry_html(title: str, about: str, rows: Sequence[tuple[str, str, str, st
     )
 
 
-def problem_html(name: str, problem: str) -> str:
-    """In place of a result: what was wrong with a file."""
-    return (
-        f'<article class="result"><header><h2>{escape(name)}</h2></header>'
-        f'<p class="problem"><strong>Not read:</strong> {escape(problem)}</p></article>'
-    )
+def problem_html(name: str, problem: str, kept: bool = False) -> str:
+    """In place of a result: what went wrong. kept: whether the clips themselves are fine and wait for another try."""
+    head = f"<header><h2>{escape(name)}</h2></header>" if name else ""
+    text = f"<strong>Not transcribed.</strong> {escape(problem)}" if kept else _problem(name, problem)
+    hint = '<p class="hint">Choose another checkpoint or setting, and it is tried again at once.</p>' if kept else ""
+    return f'<article class="result" role="alert">{head}<p class="problem">{text}</p>{hint}</article>'
+
+
+def _problem(name: str, problem: str) -> str:
+    """What is wrong with a file whose name stands beside it already."""
+    if problem.startswith(f"{name} is "):
+        problem = f"It{problem.removeprefix(name)}"
+    return f"<strong>Not read.</strong> {escape(problem)}"
 
 
 def downloads_html(formats: Sequence[str]) -> str:

@@ -18,8 +18,8 @@ EMPTY = (
 )
 
 _HINT_MARKS = (
-    '<p class="hint"><span class="unsure" aria-hidden="true">dotted</span> marks the words the model is least sure of. '
-    "Click a word to hear the clip from there.</p>"
+    '<p class="hint"><span class="unsure" aria-hidden="true">dotted</span> marks the few words the model is least sure '
+    "of; words without a mark can be wrong too. Click a word to hear the clip from there.</p>"
 )
 _HINT_WORDS = '<p class="hint">Click a word to hear the clip from there.</p>'
 _NO_WORDS = (
@@ -61,11 +61,13 @@ def _word(word: Word, doubt: bool, first: bool) -> str:
     )
 
 
-def result_html(transcript: Transcript, title: str, language: str = "", reference: str = "", lm_title: str = "") -> str:
+def result_html(
+    transcript: Transcript, title: str, language: str = "", reference: str = "", lm_title: str = "", voice: str = ""
+) -> str:
     """The card of one clip: text, what the marks mean, the script if there is one, and where the time went.
 
     title, lm_title: the checkpoint's and the language model's, for people. language: BCP 47 code of the text.
-    reference: what was read, if known, written as the checkpoint writes.
+    reference: what was read, if known, written as the checkpoint writes. voice: who speaks, if known.
     """
     best = transcript.best
     lang = f' lang="{escape(language)}"' if language else ""
@@ -78,10 +80,10 @@ def result_html(transcript: Transcript, title: str, language: str = "", referenc
     if reference:
         marked = marked_html(reference, best.text, "in the script, not in the text", "in the text, not in the script")
         script = f'<p class="script" dir="auto"{lang}><span class="label">Script that was read</span> {marked}</p>'
+    about = " · ".join(p for p in (voice, clock(transcript.duration), title, _decoder(transcript, lm_title)) if p)
     return (
         f'<article class="result" data-duration="{transcript.duration:.3f}">'
-        f"<header><h2>{escape(transcript.clip)}</h2><p>{clock(transcript.duration)} · {escape(title)} · "
-        f"{escape(_decoder(transcript, lm_title))}</p></header>"
+        f"<header><h2>{escape(transcript.clip)}</h2><p>{escape(about)}</p></header>"
         f'{body}<p class="sr-only" role="status">{escape(best.text)}</p>{script}{timing_html(transcript)}</article>'
     )
 

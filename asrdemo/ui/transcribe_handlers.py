@@ -81,11 +81,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class Source:
-    """A file to transcribe. name: what to call it; reference: what was read in it, if known."""
+    """A file to transcribe. name: what to call it; reference, voice: what was read in it and by whom, if known."""
 
     path: str
     name: str
     reference: str = ""
+    voice: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,14 @@ class Item:
 
 @dataclass(frozen=True)
 class Work:
-    """One visitor's last result. Small: texts, words and paths, no samples."""
+    """One visitor's last result. Small: texts, words and paths, no samples.
+
+    problem: why there is no result, in words; the clips stay, so that another checkpoint or setting can try them.
+    """
 
     items: tuple[Item, ...] = ()
     selected: int = 0
+    problem: str = ""
 
     @property
     def item(self) -> Item | None:
@@ -135,12 +140,13 @@ def hotwords(text: str) -> tuple[str, ...]:
 
 
 def uploaded(paths: Sequence[str]) -> list[Source]:
-    """Sources of uploaded files under their own names. Raises NotFoundError for none or too many."""
-    if not paths:
-        raise NotFoundError("No file was given; choose at least one audio file.")
-    if len(paths) > MAX_FILES:
-        raise NotFoundError(f"{len(paths)} files were given; expected at most {MAX_FILES} at once.")
+    """Sources of uploaded files under their own names."""
     return [Source(path, Path(path).name) for path in paths]
+
+
+def example(chosen: Example) -> Source:
+    """An example under the name of its file, by which downloads find their reference again."""
+    return Source(str(chosen.path), chosen.path.name, chosen.sentence, chosen.voice)
 
 
 def number(data: object) -> int:
@@ -160,7 +166,11 @@ def picked(examples: Sequence[Example], data: object) -> Example:
 
 
 def transcribe(services: Services, sources: Sequence[Source], choice: Choice, progress: Progress | None = None) -> Work:
-    """Transcribe the sources. Of several, a bad one does not spoil the others; a single bad one raises its error."""
+    """Transcribe the sources. A bad one does not spoil the others. What goes wrong is said in the result."""
+    if not sources:
+        return Work(problem="No file was given; choose at least one audio file.")
+    if len(sources) > MAX_FILES:
+        return Work(problem=f"{len(sources)} files were given; expected at most {MAX_FILES} at once.")
     if progress:
         progress(0, 1, "reading audio")
     items: list[Item] = []
@@ -170,8 +180,6 @@ def transcribe(services: Services, sources: Sequence[Source], choice: Choice, pr
             seconds += _length_that_fits(services, source, seconds)
             items.append(Item(source))
         except AsrDemoError as error:
-            if len(sources) == 1:
-                raise
             items.append(Item(source, problem=str(error)))
     selected = next((i for i, item in enumerate(items) if not item.problem), 0)
     return decode_again(services, Work(tuple(items), selected), choice, progress)
@@ -188,17 +196,31 @@ def _length_that_fits(services: Services, source: Source, before: float) -> floa
 
 
 def decode_again(services: Services, work: Work, choice: Choice, progress: Progress | None = None) -> Work:
-    """The same clips with these settings. From kept emissions where the checkpoint has heard them already."""
+    """The same clips with these settings. From kept emissions where the checkpoint has heard them already.
+
+    When that fails, the clips with the reason: a checkpoint that needs the network, say, while there is none.
+    """
     good = [i for i, item in enumerate(work.items) if not item.problem]
     if not good:
         return work
-    options = choice.options(services.registry.checkpoint(choice.checkpoint).decoder)
-    clips = [services.clip(work.items[i].source.path, work.items[i].source.name) for i in good]
-    transcripts = services.transcriber.transcribe(clips, choice.checkpoint, options, progress)
     items = list(work.items)
-    for i, transcript in zip(good, transcripts, strict=True):
-        items[i] = Item(items[i].source, transcript)
-    return select(services, replace(work, items=tuple(items)), work.selected)
+    try:
+        options = choice.options(services.registry.checkpoint(choice.checkpoint).decoder)
+        clips = [services.clip(items[i].source.path, items[i].source.name) for i in good]
+        transcripts = services.transcriber.transcribe(clips, choice.checkpoint, options, progress)
+        for i, transcript in zip(good, transcripts, strict=True):
+            items[i] = Item(items[i].source, transcript)
+        return select(services, Work(tuple(items)), work.selected)
+    except AsrDemoError as error:
+        return replace(work, problem=str(error))
+
+
+def is_current(services: Services, work: Work, choice: Choice) -> bool:
+    """Whether the work is what this choice would give again: leaving a field unchanged is no reason to decode."""
+    if work.problem or choice.checkpoint not in services.registry.checkpoints:
+        return False
+    wanted = choice.checkpoint, choice.options(services.registry.checkpoint(choice.checkpoint).decoder)
+    return all(item.problem or (t := item.transcript) and (t.checkpoint, t.decoder) == wanted for item in work.items)
 
 
 def select(services: Services, work: Work, index: int) -> Work:
@@ -226,6 +248,9 @@ def _other_text(services: Services, clip: Clip, transcript: Transcript) -> str:
 def view(services: Services, work: Work) -> View:
     """What the page shows of this work."""
     item = work.item
+    if work.problem:
+        name = work.items[0].source.name if len(work.items) == 1 else ""
+        return View(page_html.problem_html(name, work.problem, bool(work.items)), "", "", "", None, [], True, False)
     files = page_html.files_html(work.items, work.selected)
     if item is None or item.transcript is None:
         problem = page_html.problem_html(item.source.name, item.problem) if item else result_html.EMPTY
@@ -238,11 +263,10 @@ def view(services: Services, work: Work) -> View:
     else:
         pair = (item.other, transcript.text) if beam else (transcript.text, item.other)
         beside = result_html.beside_html(*pair)
-    script = normalise(
-        item.source.reference, spec.profile
-    )  # as the checkpoint writes, or case would count as different
+    script = normalise(item.source.reference, spec.profile)  # as the checkpoint writes, or case would count
+    lm = _lm_title(services, transcript)
     return View(
-        result_html.result_html(transcript, spec.title, spec.language, script, _lm_title(services, transcript)),
+        result_html.result_html(transcript, spec.title, spec.language, script, lm, item.source.voice),
         files,
         result_html.n_best_html(transcript.hypotheses),
         beside,

@@ -57,7 +57,7 @@ def build(services: Services, examples: Sequence[Example], page: gr.Blocks) -> N
     weighed = decoder_panel.wire(panel, services)
     _wire_sources(services, examples, ways, panel, work, results)
     adopted = _wire_settings(services, panel, built, weighed, work, results)
-    decoder_panel.wire_memory(panel, services, page, [weighed, adopted])
+    decoder_panel.wire_memory(panel, services, page, [weighed, adopted, *built])
     _wire_results(services, work, results)
 
 
@@ -129,9 +129,7 @@ def _wire_sources(
         return _shown(services, handlers.transcribe(services, sources, choice, reporter(progress)))
 
     def from_example(event: gr.EventData, progress: gr.Progress = PROGRESS, *values: Any) -> tuple[Any, ...]:
-        chosen = handlers.picked(examples, event._data)
-        source = Source(str(chosen.path), chosen.voice or chosen.path.name, chosen.sentence)
-        return run([source], progress, Choice(*values))
+        return run([handlers.example(handlers.picked(examples, event._data))], progress, Choice(*values))
 
     def from_recorder(path: str | None, progress: gr.Progress = PROGRESS, *values: Any) -> tuple[Any, ...]:
         if path is None:
@@ -144,11 +142,12 @@ def _wire_sources(
     common: dict[str, Any] = {"outputs": _outputs(work, r), "show_progress_on": r.result, **MODEL, **PRIVATE}
     ways.cards.click(told(from_example), panel.values, **common)
     ways.recorder.stop_recording(told(from_recorder), [ways.recorder, *panel.values], **common)
-    ways.upload.upload(told(from_files), [ways.upload, *panel.values], **common)
+    heard = ways.upload.upload(told(from_files), [ways.upload, *panel.values], **common)
+    heard.then(None, None, ways.upload, js="() => null")  # the results name the files; the box is free for the next
 
 
 def _wire_settings(
-    services: Services, panel: Panel, built: Any, weighed: Any, work: gr.State, r: Results
+    services: Services, panel: Panel, built: Sequence[Any], weighed: Any, work: gr.State, r: Results
 ) -> gr.events.Dependency:
     """Another setting decodes again from what the model heard; another checkpoint hears the clips anew.
 
@@ -157,10 +156,12 @@ def _wire_settings(
     """
 
     def again(now: Work, progress: gr.Progress = PROGRESS, *values: Any) -> tuple[Any, ...]:
-        if not now.items:
+        choice = Choice(*values)
+        if handlers.is_current(services, now, choice):
             return tuple(gr.skip() for _ in _outputs(work, r))
+        # A player that was taken away with a problem comes back empty
         return _shown(
-            services, handlers.decode_again(services, now, Choice(*values), reporter(progress)), new_audio=False
+            services, handlers.decode_again(services, now, choice, reporter(progress)), new_audio=bool(now.problem)
         )
 
     def adopt(checkpoint: str) -> list[Any]:
@@ -177,7 +178,8 @@ def _wire_settings(
     ]
     gr.on(at_once, **call, show_progress="hidden", trigger_mode="always_last")
     weighed.success(**call, show_progress="hidden")
-    built.success(**call, show_progress_on=r.result)
+    for event in built:
+        event.success(**call, show_progress_on=r.result)
     adopted = panel.checkpoint.input(told(adopt), panel.checkpoint, panel.values[1:], **QUIET)
     adopted.success(**call, show_progress_on=r.result)
     return adopted

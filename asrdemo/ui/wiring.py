@@ -40,6 +40,21 @@ def told(handler: Callable[P, R]) -> Callable[P, R]:
     return wrapper
 
 
+def forgiving(slider: gr.Slider) -> gr.Slider:
+    """A number typed beyond an end counts as that end, which is what the field shows a moment later; an emptied field
+    counts as the value the page began with. Gradio would answer both with an exception.
+
+    Not a subclass: for every one of those Gradio writes a .pyi file beside the module.
+    """
+    low, high, first = slider.minimum, slider.maximum, slider.value
+
+    def preprocess(payload: float | None) -> float:
+        return min(max(first if payload is None else payload, low), high)
+
+    slider.preprocess = preprocess  # type: ignore[method-assign]
+    return slider
+
+
 def reporter(progress: gr.Progress) -> Progress:
     """Gradio's progress bar as the plain callable that the core knows."""
 

@@ -25,11 +25,15 @@ element.addEventListener("keydown", (event) => {
   next.focus();
 });
 
-// On a phone the result is below the fold: bring a new one into view, but leave those alone who read elsewhere.
-watch("value", () => {
-  if (element.getBoundingClientRect().top < innerHeight * 0.6) return;
-  setTimeout(() => element.scrollIntoView({ behavior: "smooth", block: "start" }), 150);
-});
+// On a phone the result is below the fold: bring a new one into view, but leave those alone who read elsewhere. Of
+// several files it is their list, until one of them is chosen. The list is set together with the result: wait for it.
+let listed = "";
+watch("value", () => setTimeout(() => {
+  const names = Array.from(document.querySelectorAll("#files [data-pick]"), (button) => button.textContent).join("/");
+  const card = names && names !== listed ? document.getElementById("files") : element.closest("#result");
+  listed = names;
+  if (card.getBoundingClientRect().top > innerHeight * 0.6) card.scrollIntoView({ behavior: "smooth", block: "start" });
+}, 150));
 
 function focusOn(word) {
   words().forEach((other) => (other.tabIndex = other === word ? 0 : -1));
