@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import datetime
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from asrdemo.errors import NotFoundError, ResultError
@@ -18,6 +19,7 @@ from evals.pins import Pins
 from evals.results import RUN, Result, open_result, write_json
 
 _SHOWN = 8  # differences named in a message
+_LOCK = "lock"  # file held by the process that closes the result; gone once it is complete
 
 
 def begun(folder: Path) -> Result | None:
@@ -60,16 +62,26 @@ def close(folder: Path, windows: int, shard: tuple[int, int] = (1, 1)) -> Result
 
     Raises ResultError where windows are missing that no other shard will bring.
     """
+    open_result(folder)  # where there is none, no lock is made
+    with _locked(folder):
+        return _close(folder, windows, shard)
+
+
+def _close(folder: Path, windows: int, shard: tuple[int, int] = (1, 1)) -> Result:
     result = open_result(folder)
-    if result.complete:
+    if result.complete:  # by another process; this one may have written a part since
+        parts.sweep(folder)
+        (folder / _LOCK).unlink(missing_ok=True)
         return result
     if shard[1] > 1 and parts.missing(folder, windows):
         return result
-    totals = parts.assemble(folder, windows)
-    if "rescored" in result.info["pins"]:
+    rescored = "rescored" in result.info["pins"]  # then only clips that were heard are decoded
+    totals = parts.assemble(folder, windows, None if rescored else result.info["pins"]["corpus"]["clips"])
+    if rescored:
         totals["rtfx"] = None  # no model ran
     totals["quarantined"] = result.info["quarantined"] + totals["quarantined"]
     write_json(folder / RUN, {**result.info, "state": "complete", "finished": _now(), **totals})
+    (folder / _LOCK).unlink(missing_ok=True)
     return open_result(folder)
 
 
@@ -87,13 +99,26 @@ def merge(folders: Sequence[Path], out: Path) -> Result:
     if whole is not None:
         raise ResultError(f"Result {whole.name!r} is complete already; there is nothing to merge.")
     corpus = first.info["pins"]["corpus"]
-    if any(folder.resolve() != out.resolve() for folder in folders):
-        target = begin(out, first.info["pins"], first.info["quarantined"], first.info.get("location"))
-        refuse(target, first.info["pins"])
-        if target.complete:
-            return target
-        parts.gather([s.folder for s in shards], out)
-    return close(out, max(1, -(-corpus["clips"] // corpus["window"])))
+    target = begin(out, first.info["pins"], first.info["quarantined"], first.info.get("location"))
+    refuse(target, first.info["pins"])
+    with _locked(out):
+        if not open_result(out).complete:
+            parts.gather([s.folder for s in shards], out)
+        return _close(out, max(1, -(-corpus["clips"] // corpus["window"])))
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Wait until no other process closes this result, and keep the others waiting meanwhile."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: closing twice does no harm, but one of the two may fail
+        yield
+        return
+    with (folder / _LOCK).open("w") as handle:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def _now() -> str:

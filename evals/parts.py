@@ -10,6 +10,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from asrdemo.errors import ResultError
-from evals.results import EMISSIONS, PARTS, ROWS, SCHEMA, part_files, partial
+from evals.results import EMISSIONS, PARTS, ROWS, SCHEMA, abandoned, part_files, partial
 
 NOTE = b"asrdemo"  # key of the note in a file's metadata
 LARGEST, SMALLEST, WINDOWS = 256, 8, 32  # clips in a window; windows that a small corpus is cut into
@@ -36,11 +37,15 @@ def path_of(folder: Path, window: int) -> Path:
 
 
 def write_table(path: Path, table: pa.Table, note: dict[str, Any]) -> None:
-    """A Parquet file with a note, under a temporary name first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """The part of a window, under a temporary name first; nothing where the rows have been put together already."""
     part = partial(path)
-    pq.write_table(table.replace_schema_metadata({NOTE: json.dumps(note)}), part, compression="zstd")
-    part.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table.replace_schema_metadata({NOTE: json.dumps(note)}), part, compression="zstd")
+        part.replace(path)
+    except FileNotFoundError:  # another process had this window, too, and has removed the folder of the parts
+        if note_of(path.parent.parent / ROWS) is None:
+            raise
 
 
 def note_of(path: Path) -> dict[str, Any] | None:
@@ -57,24 +62,28 @@ def missing(folder: Path, windows: int, shard: tuple[int, int] = (1, 1)) -> list
     if note_of(folder / ROWS) is not None:
         return []
     own = range(shard[0] - 1, windows, shard[1])
-    return [w for w in own if note_of(path_of(folder, w)) is None]
+    lacking = [w for w in own if note_of(path_of(folder, w)) is None]
+    if lacking and note_of(folder / ROWS) is not None:  # put together, and the parts removed, while this looked
+        return []
+    return lacking
 
 
 def gather(folders: Sequence[Path], out: Path) -> None:
-    """Copy the parts (and emissions) of several folders into one."""
+    """Copy the parts (and emissions) of several folders into one; a whole file takes the place of a damaged one."""
     for folder in folders:
         for path in [*part_files(folder), *sorted((folder / EMISSIONS).glob("*.parquet"))]:
             target = out / path.parent.name / path.name
             target.parent.mkdir(parents=True, exist_ok=True)
-            if not target.exists():
+            if not _whole(target) and _whole(path):
                 shutil.copyfile(path, partial(target))
                 partial(target).replace(target)
 
 
-def assemble(folder: Path, windows: int) -> dict[str, Any]:
+def assemble(folder: Path, windows: int, clips: int | None = None) -> dict[str, Any]:
     """Put the parts together into rows.parquet, if that has not been done, and remove them; returns the totals.
 
-    Stopped in between it can be called again. Raises ResultError where a part is missing.
+    clips: how many the corpus has, None where that cannot be known. Stopped in between it can be called again.
+    Raises ResultError where a part is missing, or the parts together do not hold each clip once.
     """
     rows = folder / ROWS
     if note_of(rows) is None:
@@ -91,16 +100,26 @@ def assemble(folder: Path, windows: int) -> dict[str, Any]:
                 for group in _groups(paths, totals):
                     writer.write_table(group)
                 writer.add_key_value_metadata({NOTE.decode(): json.dumps(totals.note())})
+            _check(folder.name, pq.read_table(partial(rows), columns=["clip"]).column("clip"), totals, clips)
             partial(rows).replace(rows)
-        except FileNotFoundError:  # another shard has been quicker, and has removed the parts
+        except FileNotFoundError:  # without locks (see evals.folder) another shard has been quicker
             if note_of(rows) is None:
                 raise
-    shutil.rmtree(folder / PARTS, ignore_errors=True)
-    for left in [*folder.glob("*.partial"), *(folder / EMISSIONS).glob("*.partial")]:
-        left.unlink(missing_ok=True)
+        finally:
+            partial(rows).unlink(missing_ok=True)
+    sweep(folder)
     found = note_of(rows)
     assert found is not None
     return found
+
+
+def sweep(folder: Path) -> None:
+    """Remove the parts of a result whose rows are together, and what processes left half written that are gone."""
+    shutil.rmtree(folder / PARTS, ignore_errors=True)
+    for left in [*folder.glob("*.partial"), *(folder / EMISSIONS).glob("*.partial")]:
+        with suppress(FileNotFoundError):  # it has become whole
+            if abandoned(left):
+                left.unlink()
 
 
 class Totals:
@@ -146,6 +165,31 @@ class Totals:
 def _rate(errors: float, total: float) -> float | None:
     """errors / total; null where that is no number, as JSON has no infinity."""
     return errors / total if total else None if errors else 0.0
+
+
+def _whole(path: Path) -> bool:
+    """Whether this is a Parquet file to its end."""
+    try:
+        pq.read_metadata(path)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
+
+
+def _check(name: str, found: pa.ChunkedArray, totals: Totals, clips: int | None) -> None:
+    """Raises ResultError unless each clip is there once, or set aside."""
+    twice = len(found) - pc.count_distinct(found, mode="all").as_py()
+    aside = len(totals.quarantined)
+    if twice:
+        wrong = f"has {twice} rows of clips that were there before"
+    elif clips is not None and len(found) + aside != clips:
+        wrong = f"has {len(found)} rows and {aside} clips set aside, of {clips} clips of the corpus"
+    else:
+        return
+    raise ResultError(
+        f"Result {name!r} {wrong}: its parts were made from different orders of the corpus. Run it again with "
+        "another --out."
+    )
 
 
 def _groups(paths: Iterable[Path], totals: Totals) -> Iterator[pa.Table]:

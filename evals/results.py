@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import secrets
+import time
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +25,9 @@ from asrdemo.errors import NotFoundError, ResultError
 FORMAT = 1  # of run.json and of the rows; raise it when either changes so that older readers cannot follow
 RUN, ROWS, PARTS, EMISSIONS = "run.json", "rows.parquet", "parts", "emissions"
 
-_SELF = secrets.token_hex(4)  # of this process, also among those of other machines
+_HOST = f"{zlib.crc32(platform.node().encode()):08x}"
+_SELF = f"{_HOST}-{os.getpid()}-{secrets.token_hex(4)}"  # of this process, also among those of other machines
+_SILENT = 3600  # seconds after which a process of another machine no longer writes at a file
 
 _TEXT, _COUNT, _NUMBER, _EACH_WORD = pa.string(), pa.int32(), pa.float32(), pa.list_(pa.float32())
 
@@ -171,3 +176,24 @@ def begin(folder: Path, info: dict[str, Any]) -> Result:
 def partial(path: Path) -> Path:
     """The name under which this process writes a file before it is whole."""
     return path.with_name(f"{path.name}.{_SELF}.partial")
+
+
+def abandoned(part: Path) -> bool:
+    """Whether a file with a name of `partial` will not become whole: it is of this process, or of one that is gone."""
+    writer = part.name.split(".")[-2]
+    host, _, rest = writer.partition("-")
+    if writer == _SELF:
+        return True
+    if host == _HOST and os.name == "posix":
+        return not _alive(int(rest.partition("-")[0]))
+    return time.time() - part.stat().st_mtime > _SILENT
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True

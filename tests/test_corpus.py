@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asrdemo import corpus
-from asrdemo.corpus import accents, open_corpus
+from asrdemo.corpus import accents, open_corpus, tsv
 from asrdemo.errors import CorpusError, NotFoundError
 
 
@@ -251,6 +251,23 @@ def test_damaged_rows_are_quarantined_and_lose_no_other(tmp_path):
     assert {"", "../../etc/passwd", "/etc/passwd", "a\\b.mp3", "1.mp3"} <= set(reasons)
     assert reasons["1.mp3"] == "dev.tsv: named before" and "not a clip" in reasons["../../etc/passwd"]
     assert not any(".." in file for file in loaded.rows["file"])
+
+
+def test_short_rows_stand_where_the_file_has_them(tmp_path, monkeypatch):
+    """Shards read the table by themselves, and each takes its part of the same order."""
+    monkeypatch.setattr(tsv, "_BLOCK", 512)  # many blocks, read by threads
+    whole = {i: f"{i}.mp3\tsentence {i}\tteens\tmale" for i in range(900)}
+    for i in range(0, 900, 7):
+        whole[i] = f"{i}.mp3\tsentence {i}"
+    for i in range(5, 900, 50):
+        whole[i] += "\tone\ttoo many" if i % 7 else "\tone\ttoo\tmany"
+    lines = [line if i % 90 else f"\n{line}" for i, line in whole.items()]  # empty lines are no rows
+    write(tmp_path, "dev.tsv", "path\tsentence\tage\tgender", *lines)
+    table, damaged = tsv.read(tmp_path / "dev.tsv", repetitive=("age", "gender"))
+    bad = range(5, 900, 50)
+    assert table.column("path").to_pylist() == [f"{i}.mp3" for i in range(900) if i not in bad]
+    assert table.column("gender").to_pylist() == ["male" if i % 7 else "" for i in range(900) if i not in bad]
+    assert [start for start, _ in damaged] == [whole[i] for i in bad]
 
 
 def test_missing_and_empty_clips_are_quarantined_when_asked_for(tmp_path):

@@ -86,6 +86,19 @@ def test_clips_that_the_archive_lacks_are_quarantined(folder, tmp_path, monkeypa
         opened.audio("common_voice_tr_1.wav")
 
 
+def test_a_clip_that_the_archive_lacks_is_looked_for_once(folder, tmp_path, monkeypatch):
+    """The index of a large release has millions of names: not to be read again for each clip that is not there."""
+    monkeypatch.setattr(archive, "SMALL", 0)
+    opened, looked = open_corpus(packed(folder), home=tmp_path / "home"), []
+    sizes = archive.Archive.sizes
+    monkeypatch.setattr(archive.Archive, "sizes", lambda self, names: looked.append(len(names)) or sizes(self, names))
+    opened.take(["gone.wav", "common_voice_tr_0.wav", "lost.wav"])
+    for clip in ("gone.wav", "lost.wav", "gone.wav"):
+        with pytest.raises(NotFoundError, match="has no clip"):
+            opened.audio(clip)
+    assert looked == [3]
+
+
 def test_an_archive_cannot_plant_its_own_index(folder, tmp_path):
     (folder / "index.parquet").write_bytes(b"planted")
     (folder.parents[1] / RELEASE / "index.parquet").write_bytes(b"planted")
@@ -217,3 +230,23 @@ def test_cut_and_damaged_downloads_never_pass_for_whole(folder, tmp_path):
         with pytest.raises(CorpusError, match="Download it again|refused|damaged|at most"):
             open_corpus(path, home=tmp_path / "home")
     assert not list((tmp_path / "home").rglob("*.tsv"))
+
+
+def test_training_takes_its_clips_out_of_an_archive(tmp_path, monkeypatch):
+    from asrdemo.finetune import prepare
+    from asrdemo.finetune import recipe as recipes
+
+    monkeypatch.setenv("ASRDEMO_HOME", str(tmp_path / "home"))
+    release = tmp_path / "cv-corpus-1" / "en"
+    write(release, "train.tsv", "path\tsentence", "1.wav\tHello there.", "2.wav\tAnd again.")
+    for name in ("1.wav", "2.wav"):
+        wav(release / "clips" / name, 1.0)
+    packed = tmp_path / "cv.tar.gz"
+    with tarfile.open(packed, "w:gz", format=tarfile.GNU_FORMAT) as out:
+        out.add(release.parent, release.parent.name)
+    monkeypatch.setattr("asrdemo.corpus.archive.SMALL", 0)  # so only tables are out before clips are asked for
+    recipe = recipes.Recipe(name="x", language="en", normalisation="en", train=(), dev=())
+    shard = prepare.prepare(recipes.TrainCorpus("c", str(packed)), recipe, tmp_path / "shards")
+    assert shard.names == ("1.wav", "2.wav") and shard.texts == ("hello there", "and again")
+    folder = prepare.prepare(recipes.TrainCorpus("c", str(release)), recipe, tmp_path / "shards")
+    assert folder.names == shard.names and len(list((tmp_path / "shards").iterdir())) == 1, "the same tables, one shard"

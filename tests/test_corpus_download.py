@@ -196,6 +196,18 @@ def test_a_hub_dataset_becomes_a_folder_in_common_voice_layout(tmp_path):
     assert hub.fetch(str(folder), "test", tmp_path / "home") == root, "what is there is not fetched again"
 
 
+def test_datasets_whose_names_read_alike_stay_apart(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("mozilla/cv-en", "mozilla-cv/en"):
+        dataset(Path(name), {"audio": [{"bytes": flac(), "path": "a.flac"}], "text": [name]}, **AUDIO)
+    found = [hub.fetch(name, "test", tmp_path / "home") for name in ("mozilla/cv-en", "mozilla-cv/en")]
+    said = [open_corpus(root).table("test")["reference_raw"].tolist() for root in found]
+    assert said == [["mozilla/cv-en"], ["mozilla-cv/en"]]
+    alike = [("mozilla/cv", "en", None), ("mozilla/cv", None, "en"), ("mozilla/cv-en", None, None)]
+    labels = {hub._label(*asked) for asked in alike}
+    assert len(labels) == 3 and all(label.startswith("hub-mozilla-cv-en-") for label in labels)
+
+
 def test_a_dataset_never_brings_in_other_files_of_this_machine(tmp_path):
     secret = tmp_path / "secret.wav"
     secret.write_bytes(flac())

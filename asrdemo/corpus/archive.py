@@ -48,9 +48,8 @@ class Archive:
         if not path.is_file():
             raise NotFoundError(f"There is no archive {path.name!r}; expected a .tar.gz of a Common Voice release.")
         self.path = path
-        key = _key(path)
-        before = sorted((home / "corpora").glob(f"*-{key}"))
-        self.root = before[0] if before else home / "corpora" / f"{stem(path)}-{key}"
+        self._lacking: set[str] = set()  # asked for in vain: to look for them again would read the whole index
+        self.root = _root(path, home)
         if not (self.root / _INDEX).is_file():
             self._take_index(progress, everything=path.stat().st_size <= SMALL)
 
@@ -64,9 +63,11 @@ class Archive:
 
         Raises CorpusError where the disk has no room for them.
         """
-        asked = [name for name in dict.fromkeys(names) if not (self.root / name).is_file()]
+        unknown = (name for name in dict.fromkeys(names) if name not in self._lacking)
+        asked = [name for name in unknown if not (self.root / name).is_file()]
         sizes = self.sizes(pa.chunked_array([asked], pa.string())).to_pylist() if asked else []
         wanted = {name for name, size in zip(asked, sizes, strict=True) if size is not None}
+        self._lacking.update(name for name in asked if name not in wanted)
         if not wanted:
             return
         _check_room(self.root, sum(size or 0 for size in sizes))
@@ -104,6 +105,18 @@ class Archive:
             _into_place(staging, self.root)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+
+
+def is_open(path: Path, home: Path) -> bool:
+    """Whether the archive has been read through before, so that it opens at once."""
+    return path.is_file() and (_root(path, home) / _INDEX).is_file()
+
+
+def _root(path: Path, home: Path) -> Path:
+    """The folder of what is taken out; one that is there under another name is taken on."""
+    key = _key(path)
+    before = sorted((home / "corpora").glob(f"*-{key}"))
+    return before[0] if before else home / "corpora" / f"{stem(path)}-{key}"
 
 
 def stem(path: Path) -> str:

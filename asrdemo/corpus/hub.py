@@ -5,6 +5,7 @@ Rows are streamed: a clip is on this disk once. No code of a repository is ever 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterable
@@ -35,8 +36,7 @@ def fetch(
     Raises NotFoundError for what is not there, CorpusError without a network, for a dataset without audio or text, and
     for one that is a script.
     """
-    label = "-".join(re.sub(r"[^\w.-]+", "-", part).strip("-") for part in (name, config, revision) if part)
-    root = home / "corpora" / f"hub-{label}"
+    root = home / "corpora" / _label(name, config, revision)
     if not (root / f"{split}.tsv").is_file():
         rows = _open(name, split, config, revision)
         sentence = next((c for c in SENTENCES if c in rows.features), None)
@@ -50,6 +50,13 @@ def fetch(
         local = Path(name).resolve() if Path(name).is_dir() else None
         _write(rows, sentence, root, split, local, total, progress)
     return root
+
+
+def _label(name: str, config: str | None, revision: str | None) -> str:
+    """Name of the folder: readable, and with a key, as `a/b` with the subset `c` reads like the dataset `a/b-c`."""
+    readable = "-".join(re.sub(r"[^\w.-]+", "-", part).strip("-") for part in (name, config, revision) if part)
+    key = hashlib.sha256(repr((name, config or None, revision or None)).encode()).hexdigest()
+    return f"hub-{readable}-{key[:8]}"
 
 
 def _open(name: str, split: str, config: str | None, revision: str | None) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
@@ -33,8 +34,8 @@ def read(
 ) -> tuple[pa.Table, list[tuple[str, str]]]:
     """(table, damaged rows): every field as a string, `repetitive` columns dictionary-encoded, in the file's order.
 
-    columns: which to keep, all by default. Fields that a row lacks at its end are "" (such rows come last). A row
-    with too many fields (a stray tab or line break) is left out; damaged rows are (start of the row, reason) pairs.
+    columns: which to keep, all by default. Fields that a row lacks at its end are "". A row with too many fields (a
+    stray tab or line break) is left out; damaged rows are (start of the row, reason) pairs.
     Raises CorpusError for a file that is empty, not UTF-8, or names a column twice.
     """
     names = header(path)
@@ -44,31 +45,43 @@ def read(
     kept = list(names if columns is None else (c for c in columns if c in names))
     encoded = set(repetitive)
     types = {n: pa.dictionary(pa.int32(), pa.string()) if n in encoded else pa.string() for n in names}
-    short: list[list[str]] = []
+    convert = pacsv.ConvertOptions(column_types=types, include_columns=kept, null_values=[])
+    table, irregular = _parse(path, convert, threads=True)
+    if irregular:  # threads meet such rows in any order and do not know where they stand: once more, without threads
+        del table
+        table, irregular = _parse(path, convert, threads=False)
+    short: dict[int, list[str]] = {}
     damaged: list[tuple[str, str]] = []
-
-    def irregular(row: pacsv.InvalidRow) -> str:
+    for row in irregular:
         fields = row.text.split("\t")
         if len(fields) < len(names) and len(names) > 1 and _enough(names, fields):
-            short.append(fields + [""] * (len(names) - len(fields)))
+            short[row.number] = fields + [""] * (len(names) - len(fields))
         else:
             reason = f"{len(fields)} fields where {len(names)} are expected (a stray tab or line break)"
             damaged.append((row.text[:_SHOWN], reason))
+    if short:
+        padded = pa.table({n: [fields[names.index(n)] for fields in short.values()] for n in table.column_names})
+        numbers = np.arange(2, 2 + len(table) + len(irregular))  # of all rows; the header is row 1
+        regular = np.setdiff1d(numbers, [row.number for row in irregular])
+        table = pa.concat_tables([table, padded.cast(table.schema)]).unify_dictionaries()
+        table = table.take(np.argsort(np.concatenate([regular, list(short)])))
+    return table.unify_dictionaries(), damaged
+
+
+def _parse(path: Path, convert: pacsv.ConvertOptions, threads: bool) -> tuple[pa.Table, list[pacsv.InvalidRow]]:
+    """The rows with as many fields as the header, and the others. Without threads these come in order, numbered."""
+    irregular: list[pacsv.InvalidRow] = []
+
+    def skip(row: pacsv.InvalidRow) -> str:
+        irregular.append(row)
         return "skip"
 
+    reading = pacsv.ReadOptions(block_size=_BLOCK, use_threads=threads)
+    parsing = pacsv.ParseOptions(delimiter="\t", quote_char=False, invalid_row_handler=skip)
     try:
-        table = pacsv.read_csv(
-            path,
-            read_options=pacsv.ReadOptions(block_size=_BLOCK),
-            parse_options=pacsv.ParseOptions(delimiter="\t", quote_char=False, invalid_row_handler=irregular),
-            convert_options=pacsv.ConvertOptions(column_types=types, include_columns=kept, null_values=[]),
-        )
+        return pacsv.read_csv(path, reading, parsing, convert), irregular
     except pa.ArrowInvalid as error:
         raise CorpusError(f"{path.name} cannot be read as a tab-separated UTF-8 table: {error}.") from error
-    if short:
-        padded = {n: pa.array([row[names.index(n)] for row in short]) for n in kept}
-        table = pa.concat_tables([table, pa.table(padded).cast(table.schema)])
-    return table.unify_dictionaries(), damaged
 
 
 def _enough(names: list[str], fields: list[str]) -> bool:
