@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -72,7 +73,7 @@ class LanguageModelSpec:
 
 @dataclass(frozen=True)
 class CorpusSpec:
-    """A folder in Common Voice layout. profile: how its sentences are normalised before scoring."""
+    """A folder in Common Voice layout, or a downloaded archive. profile: how its sentences are normalised."""
 
     id: str
     title: str
@@ -207,15 +208,17 @@ class _Entry:
             self.fail(f"{key} is {value!r}; allowed: {', '.join(allowed)}")
         return value
 
-    def path(self, key: str, directory: bool) -> Path:
-        """An existing file or folder. A relative path stays inside the folder of models.yaml; an absolute one is
-        the operator's own word and may point anywhere."""
+    def path(self, key: str, directory: bool, archive: bool = False) -> Path:
+        """What exists. A relative path stays inside the folder of models.yaml; an absolute one may point anywhere."""
         given = Path(self.text(key))
         path = given if given.is_absolute() else self.folder / given
         if not given.is_absolute() and not path.resolve().is_relative_to(self.folder.resolve()):
             self.fail(f"{key} is {str(given)!r}, which leaves {self.folder}; use an absolute path to point elsewhere")
+        if archive and path.is_file() and tarfile.is_tarfile(path):
+            return path
         if not (path.is_dir() if directory else path.is_file()):
-            self.fail(f"{key}: there is no {'folder' if directory else 'file'} {path}")
+            kind = "folder or tar archive" if archive else "folder" if directory else "file"
+            self.fail(f"{key}: there is no {kind} {path}")
         return path
 
 
@@ -315,7 +318,7 @@ def _corpus(e: _Entry) -> CorpusSpec:
         title=e.text("title"),
         language=e.text("language"),
         profile=e.choice("profile", "default", tuple(PROFILES)),
-        path=e.path("path", directory=True),
+        path=e.path("path", directory=True, archive=True),
         note=e.text("note", ""),
     )
 

@@ -1,8 +1,9 @@
 """Does a gap survive? A column's gaps as they are, and with clip length, speaking rate and noise held alike.
 
 Speakers of one accent may read longer clips, or talk faster into worse microphones. A regression tells what part of
-their higher WER goes with that, see evals.mixed. Ratios are of expected errors a word, to those of one value of the
-column, the reference: 1.2 is a WER a fifth higher.
+their higher WER goes with that, see evals.mixed. Ratios are of expected errors a word: 1.2 is a WER a fifth higher.
+They are to the other values (the mean of their logarithms, weighted by words), as slices are compared to the rest: no
+value is the norm from which others depart. Or, where one is a natural yardstick, to that reference.
 """
 
 from __future__ import annotations
@@ -32,22 +33,36 @@ _NAMES = {"seconds": "clip length", "speaking_rate": "speaking rate", "snr": "SN
 
 @dataclass(frozen=True, eq=False)
 class Adjusted:
-    """table: a row for each value of the column but the reference.
+    """table: a row for each value of the column (but the reference, if there is one).
 
     Columns: value, clips, speakers, words, wer; status: "ok", or "insufficient" with the reason; raw, raw_low,
-    raw_high, raw_p: ratio to the reference, 95 % interval and p, from the model without covariates; adjusted,
-    adjusted_low, adjusted_high, adjusted_p, adjusted_holm: with them; left: share of the raw gap's logarithm that the
-    adjusted one has; verdict, by whether the intervals hold 1: "survives", "turns" (to the other side), "goes",
-    "unclear" (the interval holds 1, but more than half of the gap is left), "appears" or "no gap"; sentence.
-    reference: the value they are compared to. spread: variance of the speakers' factors; dispersion: of clips around
-    their speaker's mean, over Poisson's, both with the covariates. note: the diagnosis in one sentence.
+    raw_high, raw_p: ratio to the others or to the reference, 95 % interval and p, from the model without covariates;
+    adjusted, adjusted_low, adjusted_high, adjusted_p, adjusted_holm: with them; left: share of the raw gap's logarithm
+    that the adjusted one has; verdict, by whether the intervals hold 1: "survives", "turns" (to the other side),
+    "goes", "unclear" (the interval holds 1, but more than half of the gap is left), "appears" or "no gap"; sentence.
+    column: its name. covariates: what is held alike, in words. reference: what they are compared to, in words. spread:
+    variance of the speakers' factors; dispersion: of clips around their speaker's mean, over Poisson's, both with the
+    covariates. note: the diagnosis in one sentence.
     """
 
     table: pd.DataFrame
+    column: str
+    covariates: str
     reference: str
     spread: float
     dispersion: float
     note: str
+
+    @property
+    def summary(self) -> str:
+        """The gaps there are, in plain words, and how many values show none."""
+        rows = self.table[self.table["status"] == "ok"]
+        gap = rows["verdict"] != "no gap"
+        none = int((~gap).sum())
+        said = (
+            f"No gap is shown for {'the other' if gap.any() else 'any of the'} {count(none, 'value')}." if none else ""
+        )
+        return " ".join([*rows["sentence"][gap], *([said] if said else [])])
 
 
 def adjusted(
@@ -63,8 +78,8 @@ def adjusted(
     """Gaps of a column of texts, raw and adjusted. All clips with words in their reference are used.
 
     covariates: columns of texts, or of numbers, which enter with their square, lengths and rates as logarithms.
-    reference: a value; the one with the most words by default. Clips with several values are a value of their own;
-    values without support, or with fewer than ten errors, are put together and not reported.
+    reference: a value to compare with; by default each is compared to all others. Clips with several values are a value
+    of their own; values without support, or with fewer than ten errors, are put together and not reported.
     Raises NotFoundError for a column or value that is not there, ResultError where there is nothing to compare.
     """
     use = scored.words > 0 if mask is None else mask & (scored.words > 0)
@@ -73,8 +88,10 @@ def adjusted(
     covariates = [ALIASES.get(name, name) for name in covariates]
     raw = clips.fit(levels, [])
     with_all = clips.fit(levels, covariates)
-    table = _table(levels, raw, with_all, _listed(covariates))
-    return Adjusted(table, levels.name(0), with_all.spread, with_all.dispersion, _note(with_all, clips))
+    against = "the others" if reference is None else levels.name(0)
+    alike = _listed(covariates)
+    table = _table(levels, raw, with_all, against, alike)
+    return Adjusted(table, column, alike, against, with_all.spread, with_all.dispersion, _note(with_all, clips))
 
 
 def _listed(covariates: Sequence[str]) -> str:
@@ -83,27 +100,30 @@ def _listed(covariates: Sequence[str]) -> str:
 
 
 def _ratios(fit: mixed.Fit, levels: Levels) -> dict[str, np.ndarray]:
-    """Ratio to the reference of each value but the first, its interval and p, (values - 1,) each.
+    """Ratio of each reported value, its interval and p, (reported,) each.
 
-    Student's t with the effective number of speakers, less one, of the value or the reference, whichever has fewer.
+    Student's t with the effective number of speakers, less one, of the value or of what it is compared to, whichever
+    has fewer.
     """
     from scipy import special
 
-    size = len(levels.values)
-    total = np.bincount(levels.of_speaker, fit.information, size)
-    effective = total**2 / np.maximum(np.bincount(levels.of_speaker, fit.information**2, size), 1e-300)
-    freedom = np.maximum(np.minimum(effective[1:], effective[0]) - 1, 1)
-    b, se = fit.coefficients[1:size], np.sqrt(np.diag(fit.covariance)[1:size])
+    size, contrasts = len(levels.values), levels.contrasts()
+    sums = np.bincount(levels.of_speaker, fit.information, size)
+    squares = np.bincount(levels.of_speaker, fit.information**2, size)
+    own, compared = ((side @ sums) ** 2 / np.maximum(side @ squares, 1e-300) for side in (contrasts > 0, contrasts < 0))
+    freedom = np.maximum(np.minimum(own, compared) - 1, 1)
+    weights = contrasts[:, 1:]  # the first value's coefficient is 0
+    b = weights @ fit.coefficients[1:size]
+    se = np.sqrt(np.einsum("ri,ij,rj->r", weights, fit.covariance[1:size, 1:size], weights))
     reach = special.stdtrit(freedom, 0.975) * se
     p = 2 * special.stdtr(freedom, -np.abs(b) / se)
     return {"": np.exp(b), "_low": np.exp(b - reach), "_high": np.exp(b + reach), "_p": p}
 
 
-def _table(levels: Levels, raw: mixed.Fit, with_all: mixed.Fit, covariates: str) -> pd.DataFrame:
+def _table(levels: Levels, raw: mixed.Fit, with_all: mixed.Fit, against: str, covariates: str) -> pd.DataFrame:
     import pandas as pd
 
-    reported = [i for i in range(1, len(levels.values)) if levels.values[i] is not None]
-    at = np.array(reported) - 1
+    reported = levels.reported
     columns = {
         "value": [levels.name(i) for i in reported],
         "clips": levels.clips[reported],
@@ -114,12 +134,12 @@ def _table(levels: Levels, raw: mixed.Fit, with_all: mixed.Fit, covariates: str)
         "reason": "",
     }
     for name, fit in (("raw", raw), ("adjusted", with_all)):
-        columns |= {f"{name}{end}": values[at] for end, values in _ratios(fit, levels).items()}
+        columns |= {f"{name}{end}": values for end, values in _ratios(fit, levels).items()}
     table = pd.DataFrame(columns)
     table["adjusted_holm"] = holm(table["adjusted_p"].to_numpy())
     table["left"] = np.log(table["adjusted"]) / np.log(table["raw"])
     table["verdict"] = [_verdict(row) for row in table.to_dict("records")]
-    table["sentence"] = [_sentence(row, levels.name(0), covariates) for row in table.to_dict("records")]
+    table["sentence"] = [_sentence(row, against, covariates) for row in table.to_dict("records")]
     missing = [
         {"value": levels.shown(value), "status": "insufficient", "reason": why} for value, why in levels.lacking.items()
     ]
@@ -139,8 +159,9 @@ def _sentence(row: dict, reference: str, covariates: str) -> str:
     def ratio(name: str) -> str:
         return f"{row[name]:.2f} times ({row[f'{name}_low']:.2f} to {row[f'{name}_high']:.2f})"
 
+    share = f"{100 * row['left']:.0f} % of it" if row["left"] < 0.995 else "undiminished"
     said = {
-        "survives": f"the gap survives, {100 * row['left']:.0f} % of it",
+        "survives": f"the gap survives, {share}",
         "turns": "the gap turns round",
         "goes": "the gap goes",
         "unclear": f"{100 * row['left']:.0f} % of the gap is left, which may be chance",

@@ -21,13 +21,16 @@ _FAR = 3.0  # standard deviations beyond which a number counts as this far out
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """Values of a column that have support: the reference first, then by words; None, the last, for all others.
+    """Values of a column that have support: the reference, if there is one, first, then by words; None, the last, for
+    all values without support.
 
     code: of each clip; of_speaker: of each speaker's first clip. clips, speakers, words, errors: of each value.
-    lacking: what each of the others lacks.
+    against: the reference, None where each value is compared to the others. lacking: what each value without support
+    lacks.
     """
 
     column: str
+    against: str | None
     values: tuple[str | None, ...]
     code: np.ndarray
     of_speaker: np.ndarray
@@ -44,6 +47,23 @@ class Levels:
     def name(self, level: int) -> str:
         """The same by number."""
         return self.shown(self.values[level])
+
+    @property
+    def reported(self) -> np.ndarray:
+        """The values that are compared to something, as numbers."""
+        return np.array([i for i, v in enumerate(self.values) if v is not None and v != self.against], int)
+
+    def contrasts(self) -> np.ndarray:
+        """Of each reported value, what its gap is in the values' logarithms: float64 (reported, values).
+
+        Its own less that of the reference, or less the others' mean, weighted by their words.
+        """
+        weights = np.tile(self.words.astype(np.float64), (len(self.reported), 1))
+        if self.against is not None:
+            weights[:] = np.arange(len(self.values)) == 0
+        own = self.reported[:, None] == np.arange(len(self.values))
+        weights[own] = 0
+        return own - weights / weights.sum(axis=1, keepdims=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,16 +108,18 @@ class Clips:
                 f"Fewer than two values of {self.column} have {support.speakers} speakers, {support.words} words and "
                 f"{MIN_ERRORS} errors among these clips; there is no gap to measure."
             )
-        first = self._reference([values[i] for i in fit], reference)
+        first = 0 if reference is None else self._reference([values[i] for i in fit], reference)
         order = [fit[first], *fit[:first], *fit[first + 1 :]]
         new = np.full(len(values), len(order))
         new[order] = np.arange(len(order))
         shown = (*(values[i] for i in order), *([None] if lacking else []))
         of_speaker = new[code][self.starts]
-        return Levels(self.column, shown, new[code], of_speaker, *self._counts(new[code], len(shown)), lacking)
+        return Levels(
+            self.column, reference, shown, new[code], of_speaker, *self._counts(new[code], len(shown)), lacking
+        )
 
     def fit(self, levels: Levels, covariates: Sequence[str]) -> mixed.Fit:
-        """The regression; coefficients 1 to len(levels.values) - 1 are those of the values but the reference."""
+        """The regression; coefficients 1 to len(levels.values) - 1 are those of the values but the first."""
         known = [self._covariate(name) for name in covariates]
 
         def design(low: int, high: int) -> np.ndarray:
@@ -113,11 +135,9 @@ class Clips:
         words, errors = (np.bincount(code, each, size).astype(np.int64) for each in (self.words, self.errors))
         return np.bincount(code, minlength=size), speakers, words, errors
 
-    def _reference(self, values: Sequence[str], reference: str | None) -> int:
+    def _reference(self, values: Sequence[str], reference: str) -> int:
         if reference in values:
-            return values.index(str(reference))
-        if reference is None:
-            return next((i for i, value in enumerate(values) if value not in ("", SEVERAL)), 0)
+            return values.index(reference)
         there = ", ".join(value or "(blank)" for value in values)
         raise NotFoundError(f"{self.column} has no value {reference!r} with enough clips here; there are: {there}.")
 

@@ -17,7 +17,8 @@ from evals.bootstrap import ratio
 
 @dataclass(frozen=True, eq=False)
 class Gaps:
-    """(slices,) each. words, errors, blocks: of the slice, blocks with words; wer, rest: of it and of the others.
+    """(slices,) each. words, errors, blocks: of the slice, blocks with words; rest_words, rest_blocks: of the others;
+    wer, rest: rates of it and of the others.
 
     difference: wer - rest; se: its standard error; effective: effective number of blocks of the slice or of the others,
     whichever is less.
@@ -26,6 +27,8 @@ class Gaps:
     words: np.ndarray
     errors: np.ndarray
     blocks: np.ndarray
+    rest_words: np.ndarray
+    rest_blocks: np.ndarray
     wer: np.ndarray
     rest: np.ndarray
     se: np.ndarray
@@ -65,7 +68,8 @@ def gaps(words: np.ndarray, errors: np.ndarray, all_words: np.ndarray, all_error
     se = np.sqrt(squares * present / max(present - 1, 1))
     rest_squares = products[3, 3] - 2 * products[3, 1] + products[1, 1]
     effective = np.minimum(ratio(n**2, products[1, 1]), ratio(rest_n**2, rest_squares))
-    return Gaps(n, e, (words > 0).sum(axis=0), wer, rest, se, np.nan_to_num(effective))
+    blocks, rest_blocks = (words > 0).sum(axis=0), (words < all_words[:, None]).sum(axis=0)
+    return Gaps(n, e, blocks, rest_n, rest_blocks, wer, rest, se, np.nan_to_num(effective))
 
 
 def member_sums(

@@ -12,16 +12,74 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from asrdemo.errors import NotFoundError, ToolError
+import numpy as np
+import pyarrow as pa
+
+from asrdemo.errors import NotFoundError, ResultError, ToolError
+from evals import confusions
 from evals.align import Alignments, align
+from evals.bootstrap import Interval, rate_interval
 from evals.score import Counts
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from evals.scored import Scored
+
 TIMEOUT_S = 600
+TOP = 15
 _ONE_CLAUSE = str(2**30)  # a line shorter than this ends a clause: one line in, one line out
 _NO_PHONEME = re.compile("\\([a-z-]+\\)|[\u02c8\u02cc]")  # `(fr)`: a word read as French; stress marks
 _BETWEEN = re.compile("[_ ]+")
 _MARKUP = str.maketrans("[]\n\r", "    ")  # [[...]] would be read as phonemes
+
+
+@dataclass(frozen=True, eq=False)
+class Phonemes:
+    """One run's phoneme errors. counts: pooled; interval: the PER with that of speaker blocks.
+
+    confused, deleted, inserted: the most frequent errors, tables of evals.confusions whose rows are clips of the mask.
+    """
+
+    run: str
+    voice: str
+    counts: Counts
+    interval: Interval
+    confused: pd.DataFrame
+    deleted: pd.DataFrame
+    inserted: pd.DataFrame
+
+
+def phoneme_errors(
+    scored: Scored,
+    run: str | int = 0,
+    mask: np.ndarray | None = None,
+    *,
+    voice: str = "",
+    top: int = TOP,
+    seed: int = 0,
+) -> Phonemes:
+    """PER of a run, over the clips of a mask. voice: by default that of the checkpoint's language.
+
+    Raises as `phonemise` does, and ResultError for Chinese, which espeak-ng does not read, or where no clip is left.
+    """
+    which = scored.run(run)
+    at = np.arange(len(scored)) if mask is None else np.flatnonzero(mask)
+    voice = voice or voice_for(scored.results[which].info["pins"]["checkpoint"]["language"])
+    if voice in ("zh", "cmn"):
+        raise ResultError("PER is of no use for Chinese, which espeak-ng does not read by sound; its CER says as much.")
+    if not len(at):
+        raise ResultError("No clip is left to phonemise: the filter leaves out all of them.")
+    said, heard = (scored.column(name, which).take(pa.array(at)).to_pylist() for name in ("reference", "hypothesis"))
+    refs, hyps, found = align_phonemes(said, heard, voice)
+    steps = confusions.read(refs, hyps, found.ops)
+    speaker = np.unique(scored.speaker[at], return_inverse=True)[1]
+    interval = rate_interval(found.errors, np.array([len(each) for each in refs]), speaker, seed=seed)
+    tables = (make(steps, top, 0) for make in (confusions.substitutions, confusions.deletions, confusions.insertions))
+    return Phonemes(scored.runs[which], voice, Counts.of(found), interval, *tables)
 
 
 def voice_for(language: str) -> str:

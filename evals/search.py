@@ -24,8 +24,7 @@ from evals.wording import phrase
 _BLOCKS = 512  # more would cost time and hardly change the order of the candidates
 _CANDIDATES = 300  # looked at for overlaps, best first
 _CHANCE = 0.95  # one-sided levels: to be above the rest,
-_MATTERS = 0.99  # for a condition to be worth its words,
-_CAUTION = 0.999  # and to be put in order, for thousands are tried
+_CAUTION = 0.999  # and to come first, or for a condition to be worth its words, of which many are tried
 _ALIKE = 0.5  # share of common clips (Jaccard) from which two answers are one
 
 
@@ -55,10 +54,15 @@ class Factor:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A crossing of sets, one of each of some columns. lower: the least that its gap in the search may well be."""
+    """A crossing of sets, one of each of some columns.
+
+    rank: whether its gap is surely above zero, for a search of thousands, and the least that it may then well be. In a
+    small corpus hardly any is; those are ranked by the least it may be for a single slice, or the order would be that
+    of their sizes.
+    """
 
     parts: tuple[tuple[Factor, int], ...]
-    lower: float
+    rank: tuple[bool, float]
 
     def members(self) -> np.ndarray:
         """Its clips, bool (clips,)."""
@@ -67,14 +71,14 @@ class Candidate:
     def wider(self) -> Iterator[Candidate]:
         """Without one of the columns; then with a larger set of one column, the largest first."""
         for i in range(len(self.parts) if len(self.parts) > 1 else 0):
-            yield Candidate(self.parts[:i] + self.parts[i + 1 :], self.lower)
+            yield Candidate(self.parts[:i] + self.parts[i + 1 :], self.rank)
         for i, (factor, which) in enumerate(self.parts):
             inside = factor.unions[:, which]
             larger = np.flatnonzero(
                 (factor.unions >= inside[:, None]).all(axis=0) & (np.arange(len(factor.labels)) != which)
             )
             for other in larger[np.argsort(-factor.unions[:, larger].sum(axis=0), kind="stable")]:
-                yield Candidate((*self.parts[:i], (factor, int(other)), *self.parts[i + 1 :]), self.lower)
+                yield Candidate((*self.parts[:i], (factor, int(other)), *self.parts[i + 1 :]), self.rank)
 
     @property
     def name(self) -> str:
@@ -116,7 +120,7 @@ class Search:
                 if len({factor.column for factor in chosen}) < size:
                     continue  # two sets of bins of one column
                 found += self._above(chosen)
-                found = sorted(found, key=lambda c: -c.lower)[:_CANDIDATES]
+                found = sorted(found, key=lambda c: c.rank, reverse=True)[:_CANDIDATES]
         return found
 
     def distinct(self, found: Sequence[Candidate], most: int) -> list[Candidate]:
@@ -157,13 +161,15 @@ class Search:
         enough = self._supported(found)
         self.searched += int(enough.sum())
         shape = [len(factor.labels) for factor in chosen]
-        stands = enough & (found.lower(_CHANCE) > 0)
+        lower, sure = found.lower(_CHANCE), found.lower(_CAUTION)
+        stands = enough & (lower > 0)
         self._stands[tuple(factor.grouping.by for factor in chosen)] = stands.reshape(shape)
-        above, lower = np.flatnonzero(stands), found.lower(_CAUTION)
+        above = np.flatnonzero(stands)
         sets = np.unravel_index(above, shape)
+        ranks = [(True, float(sure[i])) if sure[i] > 0 else (False, float(lower[i])) for i in above]
         return [
-            Candidate(tuple(zip(chosen, (int(i) for i in at), strict=True)), float(lower[which]))
-            for which, *at in zip(above, *sets, strict=True)
+            Candidate(tuple(zip(chosen, (int(i) for i in at), strict=True)), rank)
+            for rank, *at in zip(ranks, *sets, strict=True)
         ]
 
     def _gaps(self, chosen: Sequence[Factor]) -> Gaps:
@@ -183,8 +189,9 @@ class Search:
         return gaps(*sums, *self._whole)
 
     def _supported(self, found: Gaps) -> np.ndarray:
-        """A block with words stands for at least one speaker."""
-        return (found.blocks >= self.support.speakers) & (found.words >= self.support.words)
+        """Both the slice and the others; a block with words stands for at least one speaker."""
+        speakers = np.minimum(found.blocks, found.rest_blocks)
+        return (speakers >= self.support.speakers) & (np.minimum(found.words, found.rest_words) >= self.support.words)
 
     def _against(self, members: np.ndarray, whole: np.ndarray) -> Gaps:
         """Some of the clips against the others of `whole`."""
@@ -199,7 +206,7 @@ class Search:
     def _matters(self, members: np.ndarray, more: np.ndarray) -> bool:
         """Whether what a condition leaves out has support, and is clearly better."""
         left_out = self._supported(self._against(more & ~members, more))[0]
-        return bool(left_out and self._against(members, more).lower(_MATTERS)[0] > 0)
+        return bool(left_out and self._against(members, more).lower(_CAUTION)[0] > 0)
 
     def _plainest(self, candidate: Candidate) -> Candidate:
         """Without the conditions that do not matter."""

@@ -101,6 +101,14 @@ def simulate(recipe: Recipe, seed: int) -> Simulated:
     return Simulated(speaker, accent, gender, age, seconds, snr, words, expected, substitutions, deletions, insertions)
 
 
+def ratios(made: Simulated, recipe: Recipe) -> dict[str, float]:
+    """The true ratio of each accent to the others, as evals.adjusted compares them (without a `long_gap`)."""
+    logs = np.log([recipe.gaps.get(name, 1.0) for name in ACCENTS])
+    words = np.bincount(made.accent, made.words, len(ACCENTS))
+    others = [np.average(np.delete(logs, i), weights=np.delete(words, i)) for i in range(len(ACCENTS))]
+    return dict(zip(ACCENTS, np.exp(logs - others).tolist(), strict=True))
+
+
 def scored(made: Simulated, most_blocks: int | None = bootstrap.MOST_BLOCKS, seed: int = 0) -> Scored:
     """As if the corpus had been run, written and loaded."""
     speakers = int(made.speaker[-1]) + 1
@@ -121,6 +129,7 @@ def scored(made: Simulated, most_blocks: int | None = bootstrap.MOST_BLOCKS, see
         orders=(np.arange(len(made.words)),),
         speaker=made.speaker,
         speakers=speakers,
+        speakers_known=True,
         block=block_of[made.speaker],
         blocks=int(block_of.max()) + 1,
         starts=np.flatnonzero(np.diff(made.speaker, prepend=-1)),

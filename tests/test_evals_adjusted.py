@@ -19,11 +19,11 @@ GAPS = {"Scottish English": 1.4, "England English": 1.0}
 def test_a_gap_of_its_own_survives() -> None:
     scored = simulate.scored(simulate.simulate(Recipe(speakers=1500, gaps=GAPS), 0))
     found = adjusted(scored)
-    assert found.reference == "United States English"
+    assert found.reference == "the others"
     row = found.table.set_index("value").loc["Scottish English"]
     assert row["verdict"] == "survives" and row["adjusted_holm"] < 0.01
     assert row["adjusted_low"] < 1.4 < row["adjusted_high"]
-    assert row["sentence"].startswith("Scottish English: WER 1.") and "that of United States English" in row["sentence"]
+    assert row["sentence"].startswith("Scottish English: WER 1.") and "that of the others" in row["sentence"]
     assert "with clip length, speaking rate and SNR alike 1." in row["sentence"]
     assert "the gap survives, " in row["sentence"]
     others = found.table[found.table["value"].isin(["Canadian English", "Irish English", "England English"])]
@@ -59,9 +59,12 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     )
     held = []
     for seed in range(45):
-        table = adjusted(simulate.scored(simulate.simulate(recipe, seed))).table
+        made = simulate.simulate(recipe, seed)
+        truth = simulate.ratios(made, recipe)
+        table = adjusted(simulate.scored(made)).table
         for row in table[table["status"] == "ok"].itertuples():
-            held.append(row.adjusted_low <= recipe.gaps.get(row.value, 1.0) <= row.adjusted_high)
+            if row.value in truth:
+                held.append(row.adjusted_low <= truth[row.value] <= row.adjusted_high)
     assert len(held) > 200
     assert 0.92 <= np.mean(held) <= 0.98
 
@@ -73,6 +76,26 @@ def test_variation_of_speakers_and_clips_is_told() -> None:
     assert np.sqrt(found.spread) == pytest.approx(np.sqrt(np.exp(0.4**2) - 1), rel=0.12)
     noisy = adjusted(simulate.scored(simulate.simulate(replace(plain, noise=1.0), 0)))
     assert noisy.dispersion == pytest.approx(2, abs=0.25) and "times as much as" in noisy.note
+
+
+def test_a_value_is_compared_to_the_mean_of_the_others_or_to_a_reference() -> None:
+    """Of two values, one's ratio to the other is one over the other's to it, whichever way it is asked for."""
+    scored = simulate.scored(simulate.simulate(Recipe(speakers=800, gaps=GAPS), 0))
+    mask = np.isin(scored.category("gender").codes, (1, 2))
+    both = adjusted(scored, "gender", mask=mask, covariates=()).table.set_index("value")["raw"]
+    assert both["female_feminine"] * both["male_masculine"] == pytest.approx(1)
+    one = adjusted(scored, "gender", mask=mask, covariates=(), reference="male_masculine").table.set_index("value")
+    assert one["raw"].to_dict() == {"female_feminine": pytest.approx(both["female_feminine"])}
+    large = simulate.scored(simulate.simulate(Recipe(speakers=2500, clips_each=2, gaps=GAPS), 0))  # all have support
+    found = adjusted(large, covariates=()).table
+    named = adjusted(large, covariates=(), reference="Canadian English")
+    assert len(named.table) == len(found) - 1 and named.reference == "Canadian English"
+    to_canada = dict(zip(named.table["value"], np.log(named.table["raw"]), strict=True)) | {"Canadian English": 0.0}
+    words = found["words"].to_numpy()
+    levels = np.array([to_canada[value] for value in found["value"]])
+    for i, row in enumerate(found.itertuples()):
+        mean = np.average(np.delete(levels, i), weights=np.delete(words, i))
+        assert np.log(row.raw) == pytest.approx(levels[i] - mean)
 
 
 def test_values_without_support_are_named_and_not_compared() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from evals.report.findings import gather
 from evals.report.html import html
 from evals.results import open_result
 
+DEMO = Path(__file__).resolve().parent.parent / "demo" / "results" / "demo-en-beam"
 HOSTILE = '<script>alert("x")</script> & co'
 VOID = {"meta", "br", "path", "circle"}
 
@@ -160,3 +162,39 @@ def test_model_card_block(results: list[Path]) -> None:
     assert {metric["type"] for metric in entry["metrics"]} == {"wer", "cer"}
     with pytest.raises(ResultError, match="one checkpoint"):
         model_index([])
+
+
+def test_the_rate_as_written_follows_the_filter() -> None:
+    """The demo results know the counts of their raw texts, clip by clip."""
+    whole, part = (gather([DEMO], ("accents",), query) for query in ("", "gender=female_feminine"))
+    rows = open_result(DEMO).read(["gender", "raw_errors", "raw_words"]).to_pandas()
+    for found, chosen in ((whole, rows), (part, rows[rows["gender"] == "female_feminine"])):
+        assert found.as_written == (pytest.approx(chosen["raw_errors"].sum() / chosen["raw_words"].sum()),)
+        assert f"{100 * found.as_written[0]:.1f}\u00a0%" in html(found)
+
+
+def test_gaps_are_a_sentence_and_a_chart_for_each_column() -> None:
+    found = gather([DEMO], ("accents",), references={"gender": "male_masculine"})
+    assert [(a.column, a.reference) for a in found.adjusted][:2] == [
+        ("accents", "the others"),
+        ("gender", "male_masculine"),
+    ]
+    page = html(found)
+    assert page.count("as it is: ") >= 14, "two marks a value, each with its numbers"
+    said = " ".join(read(page).words)
+    assert "Scottish English: WER 1.96 times" in said and "the gap survives" in said
+    assert "No gap is shown for the other 6 values." in said and "WER to that of male_masculine, times" in said
+    assert {"column", "to", "verdict"} <= set(found.tables()["adjusted"].columns)
+
+
+def test_phonemes_are_there_where_espeak_is_and_else_it_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if shutil.which("espeak-ng"):
+        found = gather([DEMO], ("accents",))
+        (each,) = found.phonemes
+        assert each.interval.low < each.interval.rate < each.interval.high < found.headline["wer"].iloc[0]
+        assert "of the phonemes wrong" in html(found) and each.confused["count"].is_monotonic_decreasing
+    monkeypatch.setenv("PATH", str(tmp_path))
+    without = gather([DEMO], ("accents",))
+    assert without.phonemes == () and "apt install espeak-ng" in html(without)

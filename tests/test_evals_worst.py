@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,12 +11,13 @@ import pytest
 
 from evals import filters, simulate
 from evals.gaps import gaps, member_sums
-from evals.scored import Scored
+from evals.scored import Scored, load
 from evals.simulate import Recipe
 from evals.slices import slice_table
 from evals.sums import Support
-from evals.worst import Worst, worst
+from evals.worst import Worst, _held_out, worst
 
+ROOT = Path(__file__).resolve().parent.parent
 PLANTED = Recipe(speakers=2500, clips_each=6, gaps={"Scottish English": 2.0}, long_gap=True)
 
 
@@ -108,12 +110,41 @@ def test_speakers_that_differ_are_no_slices() -> None:
     assert sum(answered) <= 4
 
 
+def test_a_rare_value_is_halved_evenly(planted: Scored) -> None:
+    """A slice of ten speakers would else often leave two of them to one half."""
+    inside = planted.number("seconds") > 1
+    for seed in range(3):
+        second = _held_out(planted, inside, seed)
+        for name in ("accents", "gender"):
+            codes = planted.category(name).codes
+            for code in range(len(planted.category(name).values)):
+                sizes = [len(np.unique(planted.speaker[inside & half & (codes == code)])) for half in (second, ~second)]
+                assert abs(sizes[0] - sizes[1]) <= (2 if name == "accents" else 20)
+
+
+def test_a_small_rest_makes_no_answer() -> None:
+    """Without an error in the few clips outside a slice, everything looks worse than they do."""
+    made = simulate.simulate(Recipe(speakers=60, clips_each=4), 0)
+    few = made.speaker < 8
+    for counts in (made.substitutions, made.deletions, made.insertions):
+        counts[:, few] = 0
+    made.gender[:] = np.where(few, 1, 2)
+    found = worst(simulate.scored(made), columns=("gender",))
+    assert found.searched == 0
+    assert worst(simulate.scored(made), columns=("gender",), support=Support(2, 10)).searched > 0
+
+
+def test_the_demo_corpus_names_the_accent_that_training_left_out() -> None:
+    found = worst(load([ROOT / "demo" / "results" / "demo-en-beam"]))
+    assert found.answers["slice"].tolist() == ["Scottish English"]
+
+
 def test_too_little_to_search_is_said() -> None:
-    small = simulate.scored(simulate.simulate(Recipe(speakers=12), 0))
+    small = simulate.scored(simulate.simulate(Recipe(speakers=8), 0))
     found = worst(small)
     assert len(found.table) == 0 and found.searched == 0
     assert found.note == (
-        "No slice has 10 speakers and 100 words in either half of the speakers: there is too little to search."
+        "No slice has 5 speakers and 100 words in either half of the speakers: there is too little to search."
     )
     assert len(worst(small, support=Support(2, 20)).table.columns) == len(found.table.columns)
 

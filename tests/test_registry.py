@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -162,3 +163,17 @@ def test_our_own_models_yaml_asks_for_commits_or_says_why() -> None:
         revision = entry["revision"]
         pinned = len(revision) == 40 or revision.startswith("refs/pr/")
         assert pinned or "not verified" in entry["note"], entry["id"]
+
+
+def test_a_corpus_may_be_a_downloaded_archive(place: Path) -> None:
+    for name, mode in (("release.tar.gz", "w:gz"), ("release.tar", "w")):
+        with tarfile.open(place / name, mode) as archive:
+            archive.addfile(tarfile.TarInfo("cv/en/test.tsv"))
+        assert read(place, GOOD.replace("path: corpus", f"path: {name}")).corpus("talk").path == place / name
+    (place / "release.zip").write_bytes(b"PK")
+    with pytest.raises(ConfigError, match=r"there is no folder or tar archive .*release[.]zip"):
+        read(place, GOOD.replace("path: corpus", "path: release.zip"))
+    with pytest.raises(ConfigError, match="there is no folder or tar archive"):
+        read(place, GOOD.replace("path: corpus", "path: gone.tar.gz"))
+    with pytest.raises(ConfigError, match="which leaves"):
+        read(place, GOOD.replace("path: corpus", "path: ../release.tar.gz"))

@@ -67,7 +67,7 @@ def _audit(args: argparse.Namespace, limits: Settings, known: Registry) -> None:
     from asrdemo import measure
     from asrdemo.cli import audit
     from asrdemo.corpus import audit as look_through
-    from asrdemo.corpus import open_corpus
+    from asrdemo.corpus import audits, open_corpus
 
     spec = known.corpora.get(args.audit)
     if spec is None and not Path(args.audit).exists():
@@ -79,7 +79,11 @@ def _audit(args: argparse.Namespace, limits: Settings, known: Registry) -> None:
     corpus = open_corpus(place, args.language or "", limits.home, progress())
     for split in args.split or corpus.splits if args.measure else ():
         measure.measure(corpus, split, progress=progress())
-    found = look_through(corpus, spec.profile if spec else None, args.split or (), progress())
+    profile = spec.profile if spec else text.for_language(corpus.language)
+    if args.split:
+        found = look_through(corpus, profile, args.split, progress())
+    else:
+        found = audits.make(corpus, profile, progress())  # kept, for the page
     print(audit.as_json(found) if args.json else audit.as_text(found, spec.id if spec else corpus.name))
 
 

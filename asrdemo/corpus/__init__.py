@@ -12,7 +12,7 @@ Modules:
     tar.py         members of an archive that nobody vouches for;  archive.py: an archive that unpacks a clip once
     release.py     Corpus: all of the above
     kept.py        where asrdemo.measure keeps what it measures
-    auditing.py    splits, speakers, coverage, overlap, suspicious clips, characters
+    auditing.py    splits, speakers, coverage, overlap, suspicious clips, characters;  audits.py: those that are kept
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import pandas as pd
 from asrdemo.corpus.auditing import Audit, audit
 from asrdemo.corpus.release import Corpus, Split, open_corpus
 
-__all__ = ["COLUMNS", "Audit", "Corpus", "Split", "audit", "open_corpus", "read", "splits"]
+__all__ = ["COLUMNS", "Audit", "Corpus", "Split", "audit", "named_as_released", "open_corpus", "read", "splits"]
 
 COLUMNS = ("client_id", "path", "sentence", "age", "gender", "accents", "variant", "locale", "sentence_domain")
 """Text columns of `read`."""
@@ -36,9 +36,13 @@ def splits(folder: Path) -> tuple[str, ...]:
 
 
 def read(folder: Path, split: str) -> pd.DataFrame:
-    """One split as Corpus.load gives it, with the release's own names for clip (`path`) and text (`sentence`).
+    """One split of a release folder as Corpus.load gives it, with the release's own names.
 
     A clip named twice is there twice, as training and scoring of single files take every row as it comes.
     """
-    rows = open_corpus(folder).load(split, unique=False).rows
-    return rows.rename(columns={"clip": "path", "reference_raw": "sentence"})
+    return named_as_released(open_corpus(folder).load(split, unique=False))
+
+
+def named_as_released(split: Split) -> pd.DataFrame:
+    """The rows of a split with the release's own names for clip (`path`) and text (`sentence`)."""
+    return split.rows.rename(columns={"clip": "path", "reference_raw": "sentence"})

@@ -66,15 +66,16 @@ def prepare(
 
     Clips outside the recipe's seconds are left out of training, never out of a dev set (but for the unusably short).
     """
-    folder = recipes.resolve_folder(source.folder)
+    opened = corpus.open_corpus(recipes.resolve_folder(source.folder))
     training = isinstance(source, recipes.TrainCorpus)
     excluded = source.exclude_accents if isinstance(source, recipes.TrainCorpus) else ()
     limits = (recipe.clips.min_seconds, recipe.clips.max_seconds if training else float("inf"))
-    key = _key(folder, source.split, recipe.normalisation, limits, excluded)
+    key = _key(opened.root, source.split, recipe.normalisation, limits, excluded)
     target = Path(home) / f"{source.id}-{source.split}-{key}"
     if not (target / "index.json").is_file():
-        clips = corpus.read(folder, source.split)
+        clips = corpus.named_as_released(opened.load(source.split, unique=False))
         clips = clips[~clips["accents"].isin(excluded)]
+        opened.take(clips["path"], progress)  # out of an archive, if it is one
         _write(clips, target, recipe.normalisation, limits, progress)
     return load(target, source.id)
 

@@ -13,9 +13,9 @@ import sys
 from collections.abc import Sequence
 
 from asrdemo.errors import AsrDemoError
-from evals.cli import reports, runs, sweeps
+from evals.cli import details, reports, runs, sweeps
 
-MODULES = (runs, sweeps, reports)
+MODULES = (runs, sweeps, reports, details)
 _RANGE = re.compile(r"-[\d.]+[:,][-\d.:,]+")  # `-2:2:1`, which argparse takes for an option
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +57,25 @@ def add_workers(command: argparse.ArgumentParser) -> None:
 def add_json(command: argparse.ArgumentParser) -> None:
     """Machines read, too."""
     command.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def add_reference(command: argparse.ArgumentParser) -> None:
+    """What values are compared to in adjusted gaps."""
+    command.add_argument(
+        "--reference",
+        action="append",
+        metavar="COLUMN=VALUE",
+        help="compare a column's values with this one, as in 'accents=Scottish English'; default: with all others",
+    )
+
+
+def references(given: Sequence[str] | None) -> dict[str, str]:
+    """`["accents=Scottish English"]` -> {"accents": "Scottish English"}. Raises ConfigError for other text."""
+    pairs = [each.partition("=") for each in given or ()]
+    for (column, equals, value), whole in zip(pairs, given or (), strict=True):
+        if not (column and equals and value):
+            raise ConfigError(f"--reference {whole!r}: expected COLUMN=VALUE, such as 'gender=male_masculine'.")
+    return {column: value for column, _, value in pairs}
 
 
 def chosen(

@@ -40,7 +40,7 @@ def run_slices(args: argparse.Namespace) -> int:
     """`slices`: WER by slice, with intervals."""
     from evals.slices import slice_table
 
-    scored, mask = _scored(args)
+    scored, mask = scored_and_mask(args)
     _print(slice_table(scored, args.by or _usual(), mask, seed=args.seed), _SLICES, args.json)
     return 0
 
@@ -49,10 +49,10 @@ def run_worst(args: argparse.Namespace) -> int:
     """`worst`: the slices in which a result errs most."""
     from evals.worst import worst
 
-    scored, mask = _scored(args)
+    scored, mask = scored_and_mask(args)
     found = worst(scored, 0, mask, columns=args.by or _usual(), seed=args.seed)
     if args.json:
-        print(json.dumps({"note": found.note, "slices": _records(found.table)}, ensure_ascii=False, indent=1))
+        print(json.dumps({"note": found.note, "slices": records(found.table)}, ensure_ascii=False, indent=1))
         return 0
     for at, sentence in enumerate(found.answers["sentence"], start=1):
         print(f"{at}. {sentence}")
@@ -66,7 +66,7 @@ def run_compare(args: argparse.Namespace) -> int:
 
     if len(args.results) < 2:
         raise ConfigError("Got one result; name at least two, the one to compare with first.")
-    scored, mask = _scored(args)
+    scored, mask = scored_and_mask(args)
     _print(comparison_table(scored, args.by or _usual(), mask, seed=args.seed), _COMPARED, args.json)
     return 0
 
@@ -76,7 +76,8 @@ def run_report(args: argparse.Namespace) -> int:
     from evals.report import files
 
     folders = [options.folder(f) for f in args.results]
-    for path in files.write(args.out, folders, args.by or _usual(), args.filter, args.seed, progress()):
+    how = {"references": options.references(args.reference), "seed": args.seed, "progress": progress()}
+    for path in files.write(args.out, folders, args.by or _usual(), args.filter, **how):
         print(path)
     return 0
 
@@ -96,17 +97,20 @@ def _usual() -> tuple[str, ...]:
     return USUAL
 
 
-def _scored(args: argparse.Namespace) -> tuple[Scored, np.ndarray]:
+def scored_and_mask(args: argparse.Namespace) -> tuple[Scored, np.ndarray]:
+    """The results that were named, and which of their clips the filter picks."""
     from evals import filters
     from evals.scored import load
 
     scored = load([options.folder(f) for f in args.results])
+    if scored.caveat:
+        print(scored.caveat, file=sys.stderr)
     return scored, filters.mask(scored, filters.parse(args.filter))
 
 
 def _print(found: pd.DataFrame, columns: tuple[str, ...], as_json: bool) -> None:
     if as_json:
-        print(json.dumps(_records(found), ensure_ascii=False, indent=1))
+        print(json.dumps(records(found), ensure_ascii=False, indent=1))
         return
     heads = {name: f"{name} %" if name in _RATES else name for name in columns}
     rows = [{heads[name]: _cell(name, row[name]) for name in columns} for row in found.to_dict("records")]
@@ -121,7 +125,7 @@ def _cell(name: str, value: Any) -> Any:
     return f"{100 * value:.1f}" if name in _RATES else f"{value:.3g}"
 
 
-def _records(found: pd.DataFrame) -> list[dict[str, Any]]:
+def records(found: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as plain values; what is not known is null."""
     rows: list[dict[str, Any]] = json.loads(found.to_json(orient="records", force_ascii=False))
     return rows
@@ -151,6 +155,7 @@ def add(commands: Any) -> None:
         )
         made.add_argument("--seed", type=int, default=0, help="of the resampling")
         if name == "report":
+            options.add_reference(made)
             made.add_argument("--out", type=Path, required=True, metavar="FILE", help="name.html, name.md or name.csv")
         else:
             made.add_argument("--json", action="store_true", help="print JSON")

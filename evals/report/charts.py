@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe & Ito 2008
 SHAPES = ("circle", "square", "triangle", "diamond", "cross", "bar")
-_WIDTH, _LABELS, _SUPPORT, _LINE, _TOP = 760, 250, 150, 22, 34
-_LEFT, _RIGHT = _LABELS, _WIDTH - _SUPPORT
+_LINE = 22
+_TIMES = (1.5, 2.0, 3.0, 5.0, 10.0)  # marks of an axis of ratios; the last is its end
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things are across: marks lie between left and right. stacked: label and support lie above the marks."""
+
+    kind: str
+    width: int
+    left: int
+    right: int
+    stacked: bool
+    letters: int
+
+
+_LAYOUTS = (Layout("wide", 760, 250, 610, False, 34), Layout("narrow", 380, 12, 368, True, 32))
+"""Both are in the page, and the style sheet shows the one that fits."""
 
 
 @dataclass(frozen=True)
 class Dot:
-    """A rate with its interval, as fractions. run: index into the runs, for colour and shape."""
+    """A rate with its interval, as fractions, or a ratio. run: index into the runs, for colour and shape."""
 
     value: float
     low: float
@@ -33,41 +49,103 @@ class Line:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class Axis:
+    """What lies where. say: a value in words; log: equal factors are equally far apart."""
+
+    low: float
+    high: float
+    ticks: tuple[tuple[float, str], ...]
+    title: str
+    say: Callable[[float], str]
+    log: bool = False
+
+    def x(self, value: float, layout: Layout) -> float:
+        """Where a value is drawn; beyond the ends, at the end."""
+        value, low, high = min(max(value, self.low), self.high), self.low, self.high
+        if self.log:
+            value, low, high = math.log(value), math.log(low), math.log(high)
+        return round(layout.left + (layout.right - layout.left) * (value - low) / (high - low), 1)
+
+
 def dots(title: str, lines: Sequence[Line], overall: Sequence[float] = (), runs: Sequence[str] = ("",)) -> str:
     """A line a slice: its rates, their intervals, and its support; a dashed line for each run's overall rate."""
     top = _ceiling([d.high for line in lines for d in line.dots] + list(overall))
-    rows = [max(1, len(line.dots)) for line in lines]
-    height = _TOP + _LINE * sum(rows) + 40
-    parts = [f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(title)}" class="chart">']
-    parts += [_text(0, 16, title, "title"), *_axis(top, height)]
-    for run, rate in enumerate(overall):
-        x = _x(rate, top)
-        parts.append(f'<path d="M{x} {_TOP - 8}V{height - 36}" class="overall" stroke="{COLOURS[run % 6]}"/>')
-    y = _TOP + _LINE / 2
+    ticks = tuple((top * i / 5, f"{100 * top * i / 5:g}") for i in range(6))
+    axis = Axis(0.0, top, ticks, "word error rate, % (bar: 95 % interval)", lambda v: f"{100 * v:.1f} %")
+    return _chart(title, lines, axis, list(zip(overall, COLOURS * 2, strict=False)), runs)
+
+
+def ratios(title: str, lines: Sequence[Line], runs: Sequence[str]) -> str:
+    """A line a value: ratios with their intervals, on both sides of a dashed line at 1."""
+    ends = [end for line in lines for d in line.dots for end in (d.low, d.high)]
+    far = max([2.0, *(max(end, 1 / max(end, 1e-6)) for end in ends)])
+    steps = [step for step in _TIMES if step <= far] or [2.0]
+    steps = steps if len(steps) < 4 else steps[1:]
+    ticks = ((1.0, "1"), *((s, f"{s:g}") for s in steps), *((1 / s, f"1/{s:g}") for s in steps))
+    axis = Axis(
+        1 / min(far, _TIMES[-1]), min(far, _TIMES[-1]), ticks, f"{title}, times (bar: 95 % interval)", _times, True
+    )
+    return _chart("", lines, axis, [(1.0, "currentColor")], runs)
+
+
+def _times(value: float) -> str:
+    return f"{value:.2f} times"
+
+
+def _chart(
+    title: str, lines: Sequence[Line], axis: Axis, dashed: Sequence[tuple[float, str]], runs: Sequence[str]
+) -> str:
+    """dashed: (value, colour) of lines across all slices."""
+    return "".join(_drawn(title, lines, axis, dashed, runs, layout) for layout in _LAYOUTS)
+
+
+def _drawn(
+    title: str,
+    lines: Sequence[Line],
+    axis: Axis,
+    dashed: Sequence[tuple[float, str]],
+    runs: Sequence[str],
+    layout: Layout,
+) -> str:
+    top = 34 if title else 12
+    rows = [max(1, len(line.dots)) + layout.stacked for line in lines]
+    height = top + _LINE * sum(rows) + 40
+    label = escape(title or axis.title)
+    parts = [f'<svg viewBox="0 0 {layout.width} {height}" role="img" aria-label="{label}" class="chart {layout.kind}">']
+    parts += [_text(0, 16, title, "title") if title else "", *_grid(axis, layout, top - 8, height)]
+    for value, colour in dashed:
+        x = axis.x(value, layout)
+        parts.append(f'<path d="M{x} {top - 8}V{height - 36}" class="overall" stroke="{colour}"/>')
+    y = top + _LINE / 2
     for line, count in zip(lines, rows, strict=True):
-        parts += _slice(line, y, top, runs)
+        parts += _slice(line, y, axis, layout, runs)
         y += _LINE * count
     return "".join([*parts, "</svg>"])
 
 
-def _slice(line: Line, y: float, top: float, runs: Sequence[str]) -> list[str]:
+def _slice(line: Line, y: float, axis: Axis, layout: Layout, runs: Sequence[str]) -> list[str]:
     """The label, a mark for each run under one another, and the support."""
     muted = "" if line.dots else " muted"
+    label, label_x, support_x = _shortened(line.label, layout.letters), layout.left - 12, layout.right + 12
+    if layout.stacked:
+        label_x, support_x = 0, layout.width
     parts = [
-        _text(_LABELS - 12, y + 4, _shortened(line.label), "label" + muted, end=True, full=line.label),
-        _text(_RIGHT + 12, y + 4, line.support, "support" + muted),
+        _text(label_x, y + 4, label, "label" + muted, end=not layout.stacked, full=line.label),
+        _text(support_x, y + 4, line.support, "support" + muted, end=layout.stacked),
     ]
+    y += _LINE * layout.stacked
     if not line.dots:
-        parts.append(_text(_LEFT + 6, y + 4, f"insufficient: {line.reason}", "support muted"))
+        parts.append(_text(layout.left + 6, y + 4, f"insufficient: {line.reason}", "support muted"))
     for at, dot in enumerate(line.dots):
-        parts += _mark(dot, y + at * _LINE, top, runs)
+        parts += _mark(dot, y + at * _LINE, axis, layout, runs)
     return parts
 
 
-def _mark(dot: Dot, y: float, top: float, runs: Sequence[str]) -> list[str]:
+def _mark(dot: Dot, y: float, axis: Axis, layout: Layout, runs: Sequence[str]) -> list[str]:
     colour = COLOURS[dot.run % 6]
-    x, low, high = (_x(v, top) for v in (dot.value, dot.low, dot.high))
-    said = f"{100 * dot.value:.1f} % ({100 * dot.low:.1f} to {100 * dot.high:.1f})"
+    x, low, high = (axis.x(v, layout) for v in (dot.value, dot.low, dot.high))
+    said = f"{axis.say(dot.value)} ({axis.say(dot.low)} to {axis.say(dot.high)})"
     name = f"{runs[dot.run]}: " if len(runs) > 1 else ""
     return [
         f'<g><title>{escape(name + said)}</title><path d="M{low} {y}H{high}" stroke="{colour}" class="interval"/>',
@@ -89,16 +167,13 @@ def shape(run: int, x: float, y: float, size: float = 5) -> str:
     return f'<circle cx="{x}" cy="{y}" r="{s}" {fill}/>' if kind == "circle" else f'<path d="{paths[kind]}" {fill}/>'
 
 
-def _axis(top: float, height: int) -> list[str]:
+def _grid(axis: Axis, layout: Layout, top: float, height: int) -> list[str]:
     parts = []
-    step = top / 5
-    for tick in range(6):
-        x = _x(tick * step, top)
-        parts.append(f'<path d="M{x} {_TOP - 8}V{height - 36}" class="grid"/>')
-        parts.append(_text(x, height - 20, f"{100 * tick * step:g}", "tick", middle=True))
-    parts.append(
-        _text((_LEFT + _RIGHT) / 2, height - 4, "word error rate, % (bar: 95 % interval)", "tick", middle=True)
-    )
+    for value, said in axis.ticks:
+        x = axis.x(value, layout)
+        parts.append(f'<path d="M{x} {top}V{height - 36}" class="grid"/>')
+        parts.append(_text(x, height - 20, said, "tick", middle=True))
+    parts.append(_text((layout.left + layout.right) / 2, height - 4, axis.title, "tick", middle=True))
     return parts
 
 
@@ -109,11 +184,7 @@ def _ceiling(rates: Sequence[float]) -> float:
     return next(round(f * unit, 6) for f in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if f * unit >= most)
 
 
-def _x(rate: float, top: float) -> float:
-    return round(_LEFT + (_RIGHT - _LEFT) * min(max(rate, 0.0), top) / top, 1)
-
-
-def _shortened(text: str, most: int = 38) -> str:
+def _shortened(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from asrdemo.errors import ConfigError
@@ -20,6 +20,8 @@ def write(
     results: Sequence[Path],
     by: Sequence[str],
     query: str = "",
+    *,
+    references: Mapping[str, str] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[Path]:
@@ -29,7 +31,7 @@ def write(
     """
     if out.suffix not in ENDINGS:
         raise ConfigError(f"The report {out.name!r} has the ending {out.suffix!r}; allowed: {', '.join(ENDINGS)}.")
-    found = gather(results, by, query, seed=seed, progress=progress)
+    found = gather(results, by, query, references=references, seed=seed, progress=progress)
     if out.suffix == ".csv":
         texts = {out.with_name(f"{out.stem}-{name}.csv"): t.to_csv(index=False) for name, t in found.tables().items()}
     else:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from asrdemo.errors import ResultError
+from asrdemo.errors import NotFoundError, ResultError, ToolError
 from asrdemo.types import Progress
-from evals import adjusted, churn, confusions, filters, formatting, significance, slices, worst
+from evals import adjusted, churn, confusions, filters, formatting, phonemes, significance, slices, worst
 from evals.groups import USUAL
 from evals.results import Result
 from evals.scored import Scored, load
@@ -22,10 +23,13 @@ if TYPE_CHECKING:
 
     from evals.adjusted import Adjusted
     from evals.formatting import Formatting
+    from evals.phonemes import Phonemes
     from evals.worst import Worst
 
 TOP = 15  # rows of the shorter tables
 WORST_CLIPS = 25
+ADJUSTED = ("accents", "gender", "age")
+MOST_PHONEMISED = 20_000  # clips; espeak-ng takes about a millisecond a text
 _TEXTS = ("reference_raw", "hypothesis_raw", "reference", "hypothesis", "ops")
 _CLIP = ("clip", "reference", "hypothesis", "ops", "client_id", "accents", "gender", "age", "seconds")
 
@@ -35,8 +39,10 @@ class Findings:
     """What was found in the clips of a filter. Tables have the columns their modules document.
 
     query, chosen: the filter as a URL's query and in words. slices: evals.slices.slice_table of all runs; its rows with
-    by "" are the headline. worst, adjusted, confused, accuracy, formatting, clips are of the first run. comparison and
-    churn: of every further run against the first; None for a single result. seed: of every draw.
+    by "" are the headline; as_written: WER of each run's texts as they were written and decoded, nan where the rows do
+    not say. phonemes: of each run, or none, and then no_phonemes says why. worst, adjusted, confused, accuracy,
+    formatting, clips are of the first run. comparison and churn: of every further run against the first; None for a
+    single result. seed: of every draw.
     """
 
     scored: Scored
@@ -44,6 +50,9 @@ class Findings:
     query: str
     chosen: str
     slices: pd.DataFrame
+    as_written: tuple[float, ...]
+    phonemes: tuple[Phonemes, ...]
+    no_phonemes: str
     worst: Worst
     adjusted: tuple[Adjusted, ...]
     comparison: pd.DataFrame | None
@@ -63,8 +72,14 @@ class Findings:
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """What can be exported, by file name."""
+        import pandas as pd
+
         found = {"slices": self.slices, "substitutions": self.confused, "deletions": self.deleted}
         found |= {"insertions": self.inserted, "words": self.accuracy, "worst_clips": self.clips}
+        if self.adjusted:
+            found["adjusted"] = pd.concat([a.table.assign(column=a.column, to=a.reference) for a in self.adjusted])
+        if self.phonemes:
+            found["phonemes"] = self.phonemes[0].confused
         for name, table in (("comparison", self.comparison), ("churn", self.churn)):
             if table is not None:
                 found[name] = table
@@ -76,12 +91,14 @@ def gather(
     by: Sequence[str] = USUAL,
     query: str = "",
     *,
+    references: Mapping[str, str] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Findings:
     """Everything about these results, the first of which is the one looked at closely and the base of comparisons.
 
-    by: groupings, see evals.groups. query: filter, see evals.filters. Raises what evals.scored.load raises, ConfigError
+    by: groupings, see evals.groups. query: filter, see evals.filters. references: by column, the value with which
+    adjusted gaps compare the others, see evals.adjusted. Raises what evals.scored.load raises, ConfigError
     for a filter or grouping that is none, ResultError where the filter leaves no clip.
     """
     tell = progress or (lambda done, total, note: None)
@@ -97,8 +114,10 @@ def gather(
     tell(1, steps, "worst slices")
     answers = worst.worst(scored, 0, mask, columns=[each for each in by if "*" not in each], seed=seed)
     tell(2, steps, "adjusted gaps")
-    survives = [found for column in ("accents", "gender", "age") if (found := _adjusted(scored, column, mask))]
+    yardsticks = dict.fromkeys(ADJUSTED) | dict(references or {})
+    survives = [found for pair in yardsticks.items() if (found := _adjusted(scored, *pair, mask))]
     tell(3, steps, "errors")
+    sounds, no_phonemes = _phonemes(scored, mask, seed)
     rows = pa.table({name: scored.column(name).filter(pa.array(mask)) for name in _TEXTS})
     walked = confusions.read_words(rows)
     tell(4, steps, "comparison")
@@ -110,6 +129,9 @@ def gather(
         query=query,
         chosen=filters.describe(conditions),
         slices=table,
+        as_written=tuple(_as_written(scored, run, mask) for run in range(len(scored.runs))),
+        phonemes=sounds,
+        no_phonemes=no_phonemes,
         worst=answers,
         adjusted=tuple(survives),
         comparison=significance.comparison_table(scored, by, mask, seed=seed) if several else None,
@@ -136,12 +158,29 @@ def labels(results: Sequence[Result]) -> tuple[str, ...]:
     return tuple(next(each for each in (checkpoints, decoders, both, names) if len(set(each)) == len(each)))
 
 
-def _adjusted(scored: Scored, column: str, mask: np.ndarray) -> Adjusted | None:
+def _adjusted(scored: Scored, column: str, reference: str | None, mask: np.ndarray) -> Adjusted | None:
     """None where too few values have support for a gap."""
     try:
-        return adjusted.adjusted(scored, column, 0, mask)
+        return adjusted.adjusted(scored, column, 0, mask, reference=reference)
     except ResultError:
         return None
+
+
+def _as_written(scored: Scored, run: int, mask: np.ndarray) -> float:
+    """WER of the raw texts, over the clips of the mask."""
+    errors, words = (pc.sum(scored.column(f"raw_{n}", run).filter(pa.array(mask))).as_py() for n in ("errors", "words"))
+    return errors / words if words else float("nan")
+
+
+def _phonemes(scored: Scored, mask: np.ndarray, seed: int) -> tuple[tuple[Phonemes, ...], str]:
+    """Of each run; or none, and why."""
+    if mask.sum() > MOST_PHONEMISED:
+        return (), f"PER is left out for more than {MOST_PHONEMISED:,} clips; `python -m evals phonemes` gives it."
+    try:
+        runs = range(len(scored.runs))
+        return tuple(phonemes.phoneme_errors(scored, run, mask, seed=seed) for run in runs), ""
+    except (NotFoundError, ResultError, ToolError) as error:
+        return (), f"PER is left out: {error}"
 
 
 def worst_clips(scored: Scored, mask: np.ndarray, most: int = WORST_CLIPS, run: int = 0) -> pd.DataFrame:

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 FEW_SPEAKERS = 10
 _PERCENT = re.compile(r"(\d) %")
 _FIGURES = (
-    *("result", "WER", "95 % interval", "CER", "substitutions", "deletions", "insertions"),
+    *("result", "WER", "95 % interval", "CER", "PER", "wrong", "missing", "added"),
     *("WER as written", "RTFx"),
 )
 _COMPARED = (
     *("slice", "result", "WER", "against", "difference", "95 % interval", "p", "MAPSSWE p"),
     *("words fixed", "words broken"),
 )
+_TWICE = ((0, "raw"), (1, "adjusted"))
 _BY = {
     "accents": "accent",
     "gender": "gender",
@@ -45,6 +46,7 @@ def html(findings: Findings) -> str:
         _worst(findings),
         _adjusted(findings),
         _errors(findings),
+        _phonemes(findings),
         _formatting(findings),
         _clips(findings),
         provenance.section(findings),
@@ -86,31 +88,32 @@ def _lead(f: Findings) -> str:
 def _headline(f: Findings) -> str:
     rows = []
     for at, (row, result) in enumerate(zip(_rows(f.headline), f.scored.results, strict=True)):
-        raw = result.info.get("score", {}).get("raw_wer")
         speed = result.info.get("rtfx")
         ok = row["status"] == "ok"
         rows.append(
             [
-                f'<svg viewBox="-8 -8 16 16" class="key">{charts.shape(at, 0, 0)}</svg> {escape(row["run"])}',
+                f'<span class="name">{_mark(at)} {escape(row["run"])}</span>',
                 _rate(row["wer"]),
                 f"{_rate(row['low'])} – {_rate(row['high'])}" if ok else "–",
                 _rate(row["cer"]),
+                _rate(f.phonemes[at].interval.rate if f.phonemes else None),
                 *(_rate(row[kind]) for kind in ("substitutions", "deletions", "insertions")),
-                _rate(raw),
+                _rate(f.as_written[at]),
                 "–" if speed is None else f"{speed:,.0f}",
             ]
         )
     note = (
-        "Word error rate: wrong, missing and additional words over the words that were said. Substitutions, deletions "
-        "and insertions: their share of the errors. RTFx: seconds of audio a second. WER as written counts capitals "
-        "and punctuation as errors, over the whole result."
+        "Word error rate: wrong, missing and added words (substitutions, deletions, insertions: their shares of the "
+        "errors) over the words that were said. WER as written counts capitals and punctuation as errors. RTFx: "
+        "seconds of audio a second, over the whole result."
     )
-    return _section("The figures", _table(_FIGURES, rows, numbers=range(1, 9)) + f'<p class="note">{note}</p>')
+    return _section("The figures", _table(_FIGURES, rows, numbers=range(1, 10)) + f'<p class="note">{note}</p>')
 
 
 def _comparison(f: Findings) -> str:
     if f.comparison is None or f.churn is None:
         return ""
+    several = len(f.scored.runs) > 2
     changed = {(r["by"], r["slice"], r["run"]): r for r in _rows(f.churn)}
     rows = []
     for row in _rows(f.comparison):
@@ -121,9 +124,9 @@ def _comparison(f: Findings) -> str:
         rows.append(
             [
                 escape(row["slice"]),
-                f'<span class="name">{escape(row["run"])}</span>',
+                *([f'<span class="name">{escape(row["run"])}</span>'] if several else []),
                 _rate(row["wer"]),
-                f"{_rate(row['base_wer'])}",
+                _rate(row["base_wer"]),
                 f"{'<b>' if sure else ''}{100 * row['difference']:+.1f}{'</b>' if sure else ''}",
                 f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}",
                 *(_p(row[name]) for name in ("p_bh", "mapsswe_bh")),
@@ -131,13 +134,17 @@ def _comparison(f: Findings) -> str:
                 f"{churned['words_broken']:,}",
             ]
         )
+    heads = [name for name in _COMPARED if several or name != "result"]
+    compared = "Each result" if several else escape(f.scored.runs[1]).capitalize()
     note = (
-        f"Against {escape(f.scored.runs[0])}, clip by clip, in points of WER (below 0: better). Interval and p: "
-        "speakers are resampled, both results with the same draws. Both p: corrected for all rows of this table "
+        f"{compared} against {escape(f.scored.runs[0])}, clip by clip, in points of WER (below 0: better). Interval "
+        "and p: speakers are resampled, both results with the same draws. Both p: corrected for all rows of this table "
         "(Benjamini & Hochberg); in bold where at most 5 % of such differences are expected to be chance. MAPSSWE: "
         "matched pairs of segments."
     )
-    return _section("Is it better?", _table(_COMPARED, rows, numbers=range(2, 10)) + f'<p class="note">{note}</p>')
+    return _section(
+        "Is it better?", _table(heads, rows, numbers=range(1 + several, len(heads))) + f'<p class="note">{note}</p>'
+    )
 
 
 def _slices(f: Findings) -> str:
@@ -188,34 +195,70 @@ def _worst(f: Findings) -> str:
 
 
 def _adjusted(f: Findings) -> str:
+    """What is left of each column's gaps, in a sentence and a chart."""
     parts = []
     for found in f.adjusted:
-        rows = [row for row in _rows(found.table) if row["status"] == "ok"]
-        sentences = "".join(f"<li>{escape(row['sentence'])}</li>" for row in rows)
-        parts.append(f'<ul>{sentences}</ul><p class="note">{escape(found.note)}</p>' if rows else "")
-    return _section("Does the gap survive?", "".join(parts)) if any(parts) else ""
+        names = ("as it is", f"with {found.covariates} alike")
+        lines = []
+        for row in _rows(found.table):
+            ok = row["status"] == "ok"
+            dots = [charts.Dot(row[name], row[f"{name}_low"], row[f"{name}_high"], run) for run, name in _TWICE if ok]
+            lines.append(charts.Line(row["value"], row["verdict"] if ok else "", tuple(dots), row["reason"]))
+        parts.append(
+            f"<h3>By {escape(_BY.get(found.column, found.column))}</h3><p>{escape(found.summary)}</p>"
+            f"<figure>{charts.ratios(f'WER to that of {found.reference}', lines, names)}</figure>"
+        )
+    if not parts:
+        return ""
+    names = ("as it is", f"with {f.adjusted[0].covariates} alike")
+    key = "".join(f'<span class="entry">{_mark(i)} {name}</span>' for i, name in enumerate(names))
+    notes = "".join(f"<p>{escape(_BY.get(a.column, a.column).capitalize())}: {escape(a.note)}</p>" for a in f.adjusted)
+    how = f'<details class="note"><summary>How it was measured</summary>{notes}</details>'
+    return _section("Does the gap survive?", f'<p class="note">{key}</p>{"".join(parts)}{how}')
 
 
 def _errors(f: Findings) -> str:
     run = escape(f.scored.runs[0])
     pairs = _table(
-        ["said", "heard", "times", "clips"],
-        [
-            [_words(r["reference"]), _words(r["hypothesis"]), f"{r['count']:,}", f"{r['clips']:,}"]
-            for r in _rows(f.confused)
-        ],
-        numbers=(2, 3),
-    )
-    single = "".join(
-        f"<div><h3>{title}</h3>"
-        + _table(["word", "times"], [[_words(r[side]), f"{r['count']:,}"] for r in _rows(table)], numbers=(1,))
-        + "</div>"
-        for title, table, side in (("Left out", f.deleted, "reference"), ("Added", f.inserted, "hypothesis"))
+        ["said", "heard", "times"],
+        [[_words(r["reference"]), _words(r["hypothesis"]), f"{r['count']:,}"] for r in _rows(f.confused)],
+        numbers=(2,),
     )
     return _section(
         "Which words?",
         f'<p class="note">{run}; the {TOP} most frequent of each.</p>'
-        f'<div class="columns"><div><h3>Taken for another</h3>{pairs}</div>{single}</div>',
+        f'<div class="columns"><div><h3>Taken for another</h3>{pairs}</div>{_one_sided(f.deleted, f.inserted)}</div>',
+    )
+
+
+def _phonemes(f: Findings) -> str:
+    if not f.phonemes:
+        return _section("Misheard, or only misspelt?", f'<p class="note">{escape(f.no_phonemes)}</p>')
+    said = "".join(
+        f"<p><b>{escape(each.run)}</b> gets <b>{percent(each.interval.rate)}</b> of the phonemes wrong (95 % interval "
+        f"{percent(each.interval.low)} to {percent(each.interval.high)}).</p>"
+        for each in f.phonemes
+    )
+    first = f.phonemes[0]
+    pairs = [[_words(r["reference"]), _words(r["hypothesis"]), f"{r['count']:,}"] for r in _rows(first.confused)]
+    note = (
+        f"Phonemes as espeak-ng's voice {escape(first.voice)} reads both texts, so that two spellings of one sound are "
+        f"no error. Tables: {escape(first.run)}."
+    )
+    return _section(
+        "Misheard, or only misspelt?",
+        f'{said}<p class="note">{note}</p><div class="columns"><div><h3>Taken for another</h3>'
+        f"{_table(['said', 'heard', 'times'], pairs, numbers=(2,))}</div>"
+        f"{_one_sided(first.deleted, first.inserted)}</div>",
+    )
+
+
+def _one_sided(deleted: pd.DataFrame, inserted: pd.DataFrame) -> str:
+    return "".join(
+        f"<div><h3>{title}</h3>"
+        + _table(["", "times"], [[_words(r[side]), f"{r['count']:,}"] for r in _rows(table)], numbers=(1,))
+        + "</div>"
+        for title, table, side in (("Left out", deleted, "reference"), ("Added", inserted, "hypothesis"))
     )
 
 
@@ -245,6 +288,11 @@ def _clips(f: Findings) -> str:
     note = f"{escape(f.scored.runs[0])}. <del>Said</del> and not heard so; <ins>heard</ins> and not said so."
     table = _table(["WER", "clip", "speaker", "length", "file"], rows, numbers=(0, 3))
     return _section("The worst clips", f'<p class="note">{note}</p>{table}')
+
+
+def _mark(run: int) -> str:
+    """A run's mark in the charts."""
+    return f'<svg viewBox="-8 -8 16 16" class="key">{charts.shape(run, 0, 0)}</svg>'
 
 
 def _section(title: str, body: str) -> str:

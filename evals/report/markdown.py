@@ -22,6 +22,8 @@ def markdown(findings: Findings) -> str:
     lines += ["## Where is it worst?", ""]
     lines += [f"- {sentence}" for sentence in findings.worst.answers["sentence"]] or ["Nothing stood out."]
     lines += ["", findings.worst.note, ""]
+    if findings.adjusted:
+        lines += ["## Does the gap survive?", "", *(f"- {each.summary}" for each in findings.adjusted), ""]
     if findings.comparison is not None:
         ok = findings.comparison[findings.comparison["status"] == "ok"]
         lines += ["## Is it better?", "", table(ok, _COMPARED), ""]

@@ -19,16 +19,22 @@ th{text-align:left;font-weight:600;color:var(--soft);white-space:nowrap}
 th,td{padding:.3rem .9rem .3rem 0;border-bottom:1px solid var(--rule);vertical-align:top}
 .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .name{white-space:nowrap}
-.columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(14rem,1fr));gap:2rem}
+.columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:1.5rem 2rem}
 figure{margin:1rem 0 1.75rem}
 .chart{width:100%;height:auto;font:12px system-ui,sans-serif}
-.chart text{fill:var(--ink)}.chart .title{font-weight:600;font-size:14px}
+.chart text{fill:var(--ink);paint-order:stroke;stroke:var(--paper);stroke-width:3px;stroke-linejoin:round}
+.chart .title{font-weight:600;font-size:14px}
 .chart .support,.chart .tick{fill:var(--soft);font-size:11px}.chart .muted{fill:var(--soft)}
 .chart .grid{stroke:var(--rule)}.chart .overall{stroke-dasharray:4 4;fill:none}
 .chart .interval{stroke-width:2.5;fill:none;opacity:.6}
+.entry{margin-right:1.25rem;white-space:nowrap}
 .key{width:14px;height:14px;vertical-align:-2px}
 del{color:var(--bad);text-decoration:line-through}ins{color:var(--new);text-decoration:underline}
-code{font-size:.8rem;overflow-wrap:anywhere}
+code{font-size:.8rem;white-space:nowrap}
+.narrow{display:none}
+@media screen and (max-width:40rem){.wide{display:none}.narrow{display:block}main{padding:1.25rem 1rem 3rem}
+.columns>div:first-child{grid-column:1/-1}}
+summary{cursor:pointer}
 .clip{min-width:16rem}
 dl{display:grid;grid-template-columns:minmax(9rem,auto) 1fr;gap:.2rem 1.25rem;font-size:.9rem;margin:0 0 1.5rem}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}

@@ -1,0 +1,104 @@
+"""What the Corpora page does: plain functions, values in, values out.
+
+Visitors choose among the corpora of models.yaml by id, and among the clips that an audit lists by number; no path comes
+from them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from asrdemo.errors import NotFoundError
+from asrdemo.registry import CorpusSpec
+from asrdemo.types import SAMPLE_RATE, Progress
+from asrdemo.ui import corpora_html
+from asrdemo.ui.services import Services
+
+if TYPE_CHECKING:
+    from asrdemo.corpus import Audit, Corpus
+
+AT_ONCE = 1 << 20  # bytes of tables up to which a corpus is looked through unasked, in about a second
+LISTED = 200  # suspicious clips on the page
+LONGEST_S = 60.0  # of a clip that is played
+
+
+def choices(services: Services) -> list[tuple[str, str]]:
+    """(title, id) of each corpus."""
+    return [(spec.title, spec.id) for spec in services.registry.corpora.values()]
+
+
+def first(services: Services, id: str | None) -> str:
+    """What is known of a corpus without waiting: what was kept, or a look through a small one; else how to begin."""
+    if not id:
+        return corpora_html.NONE
+    spec = services.registry.corpus(id)
+    small = spec.path.is_dir() and sum(table.stat().st_size for table in spec.path.glob("*.tsv")) <= AT_ONCE
+    unpacked = spec.path.is_dir() or _tables_out(services, spec)
+    if not unpacked:
+        return corpora_html.begin(spec.title)
+    found = _kept(services, spec)
+    if found is None and small:
+        return look(services, id)
+    return corpora_html.begin(spec.title) if found is None else _shown(spec, found)
+
+
+def look(services: Services, id: str, progress: Progress | None = None) -> str:
+    """Look through a corpus now, and keep what is found. Raises NotFoundError, CorpusError."""
+    from asrdemo.corpus import audits
+
+    spec = services.registry.corpus(id)
+    return _shown(spec, audits.make(_open(services, spec, progress), spec.profile, progress))
+
+
+def measured(services: Services, id: str, progress: Progress | None = None) -> str:
+    """Decode every clip that has not been yet, then look. Raises NotFoundError, CorpusError."""
+    from asrdemo.measure import measure
+
+    spec = services.registry.corpus(id)
+    corpus = _open(services, spec, progress)
+    for split in corpus.splits:
+        measure(corpus, split, progress=progress)
+    return look(services, id, progress)
+
+
+def play(services: Services, id: str, number: int) -> tuple[tuple[int, np.ndarray], str]:
+    """A clip of the list of suspicious ones as (rate, int16 samples), its first minute, and what to call it.
+
+    Raises NotFoundError for a number that is not in the list, AudioError for a clip that cannot be decoded.
+    """
+    from asrdemo.audio import read_clip
+
+    spec = services.registry.corpus(id)
+    found = _kept(services, spec)
+    rows = corpora_html.listed(found.suspicious, LISTED) if found else []
+    if not 0 <= number < len(rows):
+        raise NotFoundError(f"There is no clip {number + 1} in this list; look through the corpus again.")
+    name = rows[number]["clip"]
+    clip = read_clip(_open(services, spec).audio(name), name=name, settings=services.settings, allow_silent=True)
+    samples = np.clip(clip.samples[: int(LONGEST_S * SAMPLE_RATE)], -1, 1)
+    return (SAMPLE_RATE, (samples * 32767).astype(np.int16)), name
+
+
+def _open(services: Services, spec: CorpusSpec, progress: Progress | None = None) -> Corpus:
+    from asrdemo.corpus import open_corpus
+
+    return open_corpus(spec.path, home=services.settings.home, progress=progress)
+
+
+def _tables_out(services: Services, spec: CorpusSpec) -> bool:
+    """Whether an archive's tables were taken out before, so that opening it is quick."""
+    from asrdemo.corpus.archive import is_open
+
+    return is_open(spec.path, services.settings.home)
+
+
+def _kept(services: Services, spec: CorpusSpec) -> Audit | None:
+    from asrdemo.corpus import audits
+
+    return audits.known(_open(services, spec), spec.profile)
+
+
+def _shown(spec: CorpusSpec, found: Audit) -> str:
+    return corpora_html.audit_html(spec.title, spec.note, found, LISTED)
