@@ -9,13 +9,14 @@ value is the norm from which others depart. Or, where one is a natural yardstick
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from evals import mixed
-from evals.design import Clips, Levels
+from evals.bootstrap import LEVEL
+from evals.design import MIN_ERRORS, Clips, Levels
 from evals.groups import ALIASES
 from evals.multiplicity import holm
 from evals.scored import Scored
@@ -36,10 +37,10 @@ class Adjusted:
     """table: a row for each value of the column (but the reference, if there is one).
 
     Columns: value, clips, speakers, words, wer; status: "ok", or "insufficient" with the reason; raw, raw_low,
-    raw_high, raw_p: ratio to the others or to the reference, 95 % interval and p, from the model without covariates;
-    adjusted, adjusted_low, adjusted_high, adjusted_p, adjusted_holm: with them; left: share of the raw gap's logarithm
-    that the adjusted one has; verdict, by whether the intervals hold 1: "survives", "turns" (to the other side),
-    "goes", "unclear" (the interval holds 1, but more than half of the gap is left), "appears" or "no gap"; sentence.
+    raw_high, raw_p, raw_holm: ratio to the others or to the reference, 95 % interval, p, and p corrected for all values
+    (Holm), from the model without covariates; adjusted, adjusted_low, ...: with them; left: share of the raw gap's
+    logarithm that the adjusted one has; verdict, by the corrected p, 5 %: "survives", "turns" (to the other side),
+    "goes", "unclear" (not shown any more, but more than half of it is left), "appears" or "no gap"; sentence.
     column: its name. covariates: what is held alike, in words. reference: what they are compared to, in words. spread:
     variance of the speakers' factors; dispersion: of clips around their speaker's mean, over Poisson's, both with the
     covariates. note: the diagnosis in one sentence.
@@ -85,6 +86,10 @@ def adjusted(
     use = scored.words > 0 if mask is None else mask & (scored.words > 0)
     clips = Clips.of(scored, column, scored.run(run), np.flatnonzero(use))
     levels = clips.levels(support, reference)
+    if levels.values[-1] is None and levels.errors[-1] < MIN_ERRORS:  # its factor would be nearly 0, or have no estimate
+        lacking = levels.lacking
+        clips = Clips.of(scored, column, scored.run(run), clips.at[levels.code < len(levels.values) - 1])
+        levels = replace(clips.levels(support, reference), lacking=lacking)
     covariates = [ALIASES.get(name, name) for name in covariates]
     raw = clips.fit(levels, [])
     with_all = clips.fit(levels, covariates)
@@ -136,7 +141,8 @@ def _table(levels: Levels, raw: mixed.Fit, with_all: mixed.Fit, against: str, co
     for name, fit in (("raw", raw), ("adjusted", with_all)):
         columns |= {f"{name}{end}": values for end, values in _ratios(fit, levels).items()}
     table = pd.DataFrame(columns)
-    table["adjusted_holm"] = holm(table["adjusted_p"].to_numpy())
+    for name in ("raw", "adjusted"):
+        table[f"{name}_holm"] = holm(table[f"{name}_p"].to_numpy())
     table["left"] = np.log(table["adjusted"]) / np.log(table["raw"])
     table["verdict"] = [_verdict(row) for row in table.to_dict("records")]
     table["sentence"] = [_sentence(row, against, covariates) for row in table.to_dict("records")]
@@ -147,7 +153,7 @@ def _table(levels: Levels, raw: mixed.Fit, with_all: mixed.Fit, against: str, co
 
 
 def _verdict(row: dict) -> str:
-    raw, adjusted = (not row[f"{name}_low"] <= 1 <= row[f"{name}_high"] for name in ("raw", "adjusted"))
+    raw, adjusted = (row[f"{name}_holm"] <= 1 - LEVEL for name in ("raw", "adjusted"))
     if not raw:
         return "appears" if adjusted else "no gap"
     if adjusted:

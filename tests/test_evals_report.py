@@ -173,6 +173,17 @@ def test_the_rate_as_written_follows_the_filter() -> None:
         assert f"{100 * found.as_written[0]:.1f}\u00a0%" in html(found)
 
 
+def test_unknown_speakers_are_said_above_every_interval(results: list[Path], tmp_path: Path) -> None:
+    whole = open_result(results[0])
+    table = whole.read()
+    at = table.schema.get_field_index("client_id")
+    blank = table.set_column(at, "client_id", pa.array([""] * len(table)))
+    nobody = simulate.write(tmp_path / "nobody", blank, whole.info["pins"])
+    for made in (tmp_path / "r.html", tmp_path / "r.md"):
+        files.write(made, [nobody], ("gender",))
+        assert "does not say who speaks" in made.read_text()
+
+
 def test_gaps_are_a_sentence_and_a_chart_for_each_column() -> None:
     found = gather([DEMO], ("accents",), references={"gender": "male_masculine"})
     assert [(a.column, a.reference) for a in found.adjusted][:2] == [

@@ -82,7 +82,8 @@ def _lead(f: Findings) -> str:
         )
     row = next(iter(_rows(f.headline)))
     support = f"{count(row['clips'], 'clip')}, {count(row['speakers'], 'speaker')}, {row['hours']:.1f} hours"
-    return f"{''.join(sentences)}<p class='note'>{support}. Clips: {escape(f.chosen)}.</p>"
+    caveat = f"<p><b>{escape(f.scored.caveat)}</b></p>" if f.scored.caveat else ""
+    return f"{''.join(sentences)}<p class='note'>{support}. Clips: {escape(f.chosen)}.</p>{caveat}"
 
 
 def _headline(f: Findings) -> str:

@@ -16,6 +16,8 @@ def markdown(findings: Findings) -> str:
     """The report as text."""
     shown = findings.slices[findings.slices["status"] == "ok"]
     lines = [f"# {', '.join(findings.scored.runs)}", "", f"Clips: {findings.chosen}.", "", table(shown, _SLICES), ""]
+    if findings.scored.caveat:
+        lines += [f"**{findings.scored.caveat}**", ""]
     hidden = findings.slices[findings.slices["status"] != "ok"]["slice"].unique()
     if len(hidden):
         lines += [f"Too little to say: {', '.join(hidden)}.", ""]
