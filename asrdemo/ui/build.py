@@ -12,7 +12,17 @@ import gradio as gr
 from asrdemo.errors import AsrDemoError
 from asrdemo.settings import Settings
 from asrdemo.transcribe import Transcriber
-from asrdemo.ui import api, live_tab, models_tab, page_html, theme, transcribe_tab
+from asrdemo.ui import (
+    analysis_tab,
+    api,
+    compare_tab,
+    corpora_tab,
+    live_tab,
+    models_tab,
+    page_html,
+    theme,
+    transcribe_tab,
+)
 from asrdemo.ui.examples import examples
 from asrdemo.ui.services import Services, first_checkpoint
 from asrdemo.ui.wiring import PLAIN
@@ -33,6 +43,12 @@ def build_ui(transcriber: Transcriber, settings: Settings) -> gr.Blocks:
                 transcribe_tab.build(services, examples(services.registry), page)
             with gr.Tab("Live captions", id="live"):
                 live_tab.build(services)
+            with gr.Tab("Error analysis", id="analysis") as analysis:
+                analysis_tab.build(services, page, analysis)
+            with gr.Tab("Compare", id="compare"):
+                compare_tab.build(services, examples(services.registry), page)
+            with gr.Tab("Corpora", id="corpora") as corpora:
+                corpora_tab.build(services, corpora)
             with gr.Tab("Checkpoints", id="checkpoints"):
                 models_tab.build(services, page)
         api.build(services)

@@ -1,0 +1,286 @@
+// The Error analysis page. All its state is the address (see analysis_state.py): a click changes the address, then asks
+// the server for the parts of the page that depend on it. Runs once when the page loads.
+() => {
+  const TAB = "analysis";
+  const VIEW = ["view", "by", "heat", "unit", "said", "heard", "sort", "page", "open"];
+  const OWN = ["tab", "results", ...VIEW];
+  const asked = new URLSearchParams(location.search);
+  let state = new URLSearchParams(asked.get("tab") === TAB ? location.search : "");
+  let ready = false, awaited = "", settledOn = "", trigger = null, extra = "", focus = null, typing = null;
+  state.delete("tab");
+  state.delete("__theme");
+
+  const root = () => document.getElementById("analysis");
+  const column = (key) => key.replace(/\.(not|min|max|below|unknown|has)$/, "");
+  const tabButton = () => document.querySelector("#tabs [role=tab][data-tab-id=analysis]")
+    || [...document.querySelectorAll("#tabs [role=tab]")].find((b) => b.textContent.trim() === "Error analysis");
+  const inView = () => root()?.offsetParent != null;
+
+  function write() {
+    const theme = new URLSearchParams(location.search).get("__theme");
+    const next = new URLSearchParams([["tab", TAB], ...state]);
+    if (theme) next.set("__theme", theme);
+    history.replaceState(history.state, "", `${location.pathname}?${next}`);
+  }
+
+  function go(event = "show") {
+    write();
+    sync();
+    root()?.classList.toggle("busy", event !== "mark");
+    if (event === "show" || event === "choose") awaited = subject();
+    root()?.classList.toggle("behind", awaited !== settledOn);
+    trigger?.(event);
+  }
+
+  const subject = () => [...state].filter(([key]) => key === "results" || !OWN.includes(key)).join("&");
+
+  // A filter change starts the tables anew from their first page
+  const changed = () => (state.delete("page"), state.delete("open"));
+
+  // The form's fields have the names of the address: what they say replaces what the address said under those names
+  function fromForm(form) {
+    const fields = [...form.elements].filter((e) => e.name);
+    const own = new Set(fields.map((e) => e.name));
+    const before = state.getAll("results").join("\n");
+    const next = new URLSearchParams([...state].filter(([key]) => !own.has(key)));
+    for (const e of fields) {
+      if (e.type === "checkbox" ? e.checked : e.value !== "") next.append(e.name, e.value);
+    }
+    state = next;
+    changed();
+    if (state.getAll("results").join("\n") === before) return go("show");
+    dropFilters(); // other results may have other columns
+    go("choose");
+  }
+
+  const dropFilters = () => (state = new URLSearchParams([...state].filter(([key]) => OWN.includes(key))));
+
+  function where(query) {
+    const added = new URLSearchParams(query);
+    const columns = new Set([...added.keys()].map(column));
+    state = new URLSearchParams([...state].filter(([key]) => OWN.includes(key) || !columns.has(column(key))));
+    for (const [key, value] of added) state.append(key, value);
+    changed();
+  }
+
+  function set(query) {
+    for (const [key, value] of new URLSearchParams(query)) {
+      if (key.startsWith("-")) state.delete(key.slice(1));
+      else state.set(key, value);
+    }
+  }
+
+  const without = (pairs) => {
+    const gone = [...new URLSearchParams(pairs)].map(([key, value]) => `${key}=${value}`);
+    state = new URLSearchParams([...state].filter(([key, value]) => !gone.includes(`${key}=${value}`)));
+  };
+
+  function toggle(pair) {
+    const [key, value] = [...new URLSearchParams(pair)][0];
+    if (state.getAll(key).includes(value)) without(pair);
+    else state.append(key, value);
+  }
+
+  const acts = {
+    drop: (b) => (without(b.dataset.drop), changed(), go()),
+    clear: () => (dropFilters(), changed(), go()),
+    reset: () => ((state = new URLSearchParams()), go("choose")),
+    toggle: (b) => (toggle(b.dataset.toggle), go()),
+    where: (b) => (where(b.dataset.where), b.dataset.go && set(b.dataset.go), turn() || go()),
+    go: (b) => (b.dataset.event ? (dropFilters(), set(b.dataset.go), go(b.dataset.event)) : (set(b.dataset.go), turn() || go())),
+    hear: (b) => hear(b),
+    close: () => (stop(), state.delete("open"), write(), (detail().hidden = true)),
+    copy: (b) => {
+      write();
+      navigator.clipboard?.writeText(location.href).then(() => (b.textContent = "Link copied"));
+    },
+    mark: (b) => ((extra = `&mark=${encodeURIComponent(b.dataset.mark)}`), go("mark")),
+    save: (b) => ((extra = `&what=${encodeURIComponent(b.dataset.save)}`), trigger?.("save")),
+  };
+
+  // Where the address now says another view than the open one, its tab is opened, which asks for what it shows
+  function turn() {
+    const tab = document.querySelector(`#analysis-views [role=tab][data-tab-id="${state.get("view") || "where"}"]`);
+    if (!tab || tab.getAttribute("aria-selected") === "true") return false;
+    tab.click();
+    return true;
+  }
+
+  document.addEventListener("click", (event) => {
+    seek(event);
+    const main = event.target.closest("#tabs > .tab-wrapper [role=tab], #tabs > div > .tab-container [role=tab]");
+    if (main && main.closest("#analysis") === null && main !== tabButton()) leave();
+    for (const open of document.querySelectorAll("#analysis .drop[open]")) {
+      if (!open.contains(event.target)) open.open = false;
+    }
+    const button = event.target.closest("#analysis button, #analysis a[data-go]");
+    const act = button && Object.keys(acts).find((name) => name in button.dataset);
+    if (!act) return;
+    event.preventDefault();
+    focus = describe(button);
+    acts[act](button);
+  });
+
+  document.addEventListener("keydown", (event) => {
+    const open = event.key === "Escape" && event.target.closest?.("#analysis .drop[open]");
+    if (!open) return;
+    open.open = false;
+    open.querySelector("summary").focus();
+  });
+
+  document.addEventListener("submit", (event) => event.target.closest("#analysis") && event.preventDefault());
+  for (const name of ["input", "change"]) {
+    document.addEventListener(name, (event) => {
+      const field = event.target;
+      if (!field.closest?.("#analysis")) return;
+      if (field.dataset.heat !== undefined) return name === "change" && heat();
+      if (field.dataset.sort !== undefined) return name === "change" && (set(`sort=${field.value}&-page=`), go());
+      const form = field.closest("form.picker");
+      if (!form) return;
+      const boxes = field.type === "checkbox";
+      if (boxes !== (name === "change")) return;
+      clearTimeout(typing);
+      typing = setTimeout(() => fromForm(form), boxes ? 0 : 350);
+    });
+  }
+
+  // A clip opens at the bottom of the page. What is to be played waits until the server has sent the clip.
+  const detail = () => document.getElementById("analysis-detail");
+  const player = () => detail()?.querySelector("audio");
+  let wanted = null, until = Infinity;
+
+  function hear(button) {
+    const { hear: clip, from, to } = button.dataset;
+    wanted = { from: Number(from || 0), to: to ? Number(to) : Infinity };
+    const shown = detail().querySelector(".detail");
+    state.set("open", clip);
+    detail().hidden = false;
+    if (shown?.dataset.clip !== clip) return go("hear");
+    write();
+    listen();
+  }
+
+  function listen() {
+    const audio = player();
+    if (!audio || !wanted) return;
+    until = wanted.to;
+    audio.currentTime = wanted.from;
+    audio.play().catch(() => {}); // the browser may want a click first; its own controls are there
+    wanted = null;
+  }
+
+  const stop = () => player()?.pause();
+
+  // While a clip plays: the head moves over its picture, and the word being heard is marked
+  function follow() {
+    const audio = player();
+    if (audio) {
+      if (audio.currentTime >= until) {
+        audio.pause();
+        until = Infinity;
+      }
+      const scene = detail().querySelector(".scene");
+      scene.querySelector(".head").style.left = `${(100 * audio.currentTime) / scene.dataset.seconds}%`;
+      for (const word of scene.querySelectorAll("[data-start]")) {
+        const on = !audio.paused && audio.currentTime >= word.dataset.start && audio.currentTime < word.dataset.end;
+        if (word.classList.contains("heard") !== on) word.classList.toggle("heard", on);
+      }
+    }
+    requestAnimationFrame(follow);
+  }
+  requestAnimationFrame(follow);
+
+  function seek(event) {
+    const scene = event.target.closest?.("#analysis .scene");
+    if (!scene) return;
+    const box = scene.getBoundingClientRect();
+    wanted = { from: (scene.dataset.seconds * (event.clientX - box.left)) / box.width, to: Infinity };
+    listen();
+  }
+
+  function heat() {
+    const [down, across] = [0, 1].map((i) => root().querySelector(`[data-heat="${i}"]`).value);
+    if (down === across) return;
+    state.set("heat", `${down}*${across}`);
+    go();
+  }
+
+  // Other tabs of the app have addresses of their own
+  function leave() {
+    if (new URLSearchParams(location.search).get("tab") === TAB) history.replaceState(history.state, "", location.pathname);
+  }
+
+  // The focus stays where it was although the server drew that part anew
+  const describe = (button) => {
+    const name = ["where", "drop", "toggle", "go", "save", "mark"].find((n) => n in button.dataset);
+    return name ? `[data-${name}="${CSS.escape(button.dataset[name])}"]` : null;
+  };
+
+  window.asrdemoAnalysis = {
+    connect: (fire) => (trigger = fire),
+    address() {
+      if (inView() || !state.size) write();
+      const said = `?${state}${extra}`;
+      extra = "";
+      return said;
+    },
+    // Which view was opened, as its tab tells
+    look(view) {
+      if (ready) state.set("view", view); // before, it is the tab that comes first, whatever the address says
+      return this.address();
+    },
+    sync: () => sync(),
+    late() {
+      if (awaited !== subject()) return; // that was for an older filter
+      settledOn = awaited;
+      root()?.classList.remove("behind");
+    },
+    settled(chosen = false) {
+      ready ||= chosen;
+      root()?.classList.remove("busy");
+      if (inView()) write();
+      listen();
+      const places = document.getElementById("analysis-places");
+      if (places && focus?.startsWith("[data-go")) places.scrollIntoView({ block: "nearest", behavior: "smooth" });
+      const clip = detail()?.querySelector(".detail")?.dataset.clip;
+      for (const row of root()?.querySelectorAll("[data-row]") ?? []) row.classList.toggle("open", row.dataset.row === clip);
+      if (focus && (document.activeElement === document.body || !document.activeElement)) root()?.querySelector(focus)?.focus();
+    },
+  };
+
+  const download = (file) => {
+    if (!file?.url) return;
+    const link = document.createElement("a");
+    link.href = file.url;
+    link.download = file.orig_name || "";
+    document.body.append(link);
+    link.click();
+    link.remove();
+  };
+  window.asrdemoAnalysis.download = download;
+
+  // Fields show what the address says; each little panel counts what is chosen in it
+  function sync() {
+    const form = root()?.querySelector("form.picker");
+    if (!form) return;
+    for (const e of form.elements) {
+      if (!e.name || e === document.activeElement && e.type !== "checkbox") continue;
+      const said = state.getAll(e.name);
+      if (e.name === "results" && !said.length) continue;
+      if (e.type === "checkbox") e.checked = said.includes(e.value);
+      else e.value = said[0] ?? "";
+    }
+    if (!state.has("results")) { // what the page chose belongs to the address, too
+      for (const e of form.querySelectorAll("[name=results]:checked")) state.append("results", e.value);
+      if (inView()) write();
+    }
+    for (const drop of form.querySelectorAll(".drop:not(.results)")) {
+      const fields = [...drop.querySelectorAll("input")];
+      const count = fields.filter((e) => (e.type === "checkbox" ? e.checked : e.value !== "")).length;
+      drop.querySelector(".count").textContent = count || "";
+      drop.classList.toggle("used", count > 0);
+    }
+  }
+
+  if (asked.get("tab") === TAB) setTimeout(() => tabButton()?.click(), 0);
+}

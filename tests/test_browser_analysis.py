@@ -1,0 +1,200 @@
+"""Journeys on the Error analysis page in headless Chromium, on the embedded demo: from a number to hearing the clip."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from asrdemo import registry
+from asrdemo.settings import Settings
+from asrdemo.transcribe import Transcriber
+from asrdemo.ui.build import build_ui, launch_options
+
+sync_api = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"), pytest.mark.timeout(240)]
+WAIT = 60_000  # ms; a busy machine is slow, not broken
+expect = sync_api.expect
+expect.set_options(timeout=WAIT)
+
+HEADLINE = "#analysis-headline .figure.main .number"
+PLAYING = "() => { const a = document.querySelector('#analysis-detail audio'); return a && a.currentTime > 0.02; }"
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    settings = Settings(home=tmp_path_factory.mktemp("home"))
+    page = build_ui(Transcriber(registry.read(), settings), settings)
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options(settings))
+    yield url
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    with sync_api.sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def visit(browser, url: str) -> Callable:
+    """Opens an address; at the end nothing may be in the console and nothing asked of other hosts."""
+
+    @contextmanager
+    def visiting(query: str = "?tab=analysis", size: tuple[int, int] = (1280, 900), **context) -> Iterator:
+        visitor = browser.new_context(viewport={"width": size[0], "height": size[1]}, **context)
+        page = visitor.new_page()
+        page.set_default_timeout(WAIT)
+        complaints: list[str] = []
+        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda r: None if r.url.startswith((url, "data:", "blob:")) else complaints.append(r.url))
+        page.goto(f"{url}{query}")
+        page.wait_for_selector("#analysis-headline .headline, #analysis-headline .nothing")
+        yield page
+        visitor.close()
+        assert complaints == []
+
+    return visiting
+
+
+def asked(page) -> dict[str, list[str]]:
+    """What the address says."""
+    pairs = page.evaluate("[...new URLSearchParams(location.search)]")
+    return {key: [v for k, v in pairs if k == key] for key, _ in pairs}
+
+
+def test_from_a_filter_to_a_slice_to_a_clip_to_its_sound(visit: Callable) -> None:
+    with visit() as page:
+        expect(page.locator("#analysis-lead")).to_contain_text("Scottish English")
+        expect(page.locator(HEADLINE)).to_have_text("10.0\u00a0%")
+        page.locator("#analysis .drop summary", has_text="Accent").click()
+        page.locator("#analysis .drop label", has_text="Scottish English").click()
+        expect(page.locator(HEADLINE)).to_have_text("16.4\u00a0%")
+        assert asked(page)["accents"] == ["Scottish English"]
+        expect(page.locator("#analysis .drop", has_text="Accent").first.locator(".count")).to_have_text("1")
+        page.locator("#analysis button.line", has_text="2 to 4 s").click()
+        expect(page.locator(HEADLINE)).to_have_text("16.7\u00a0%")
+        expect(page.locator('#analysis input[name="seconds.min"]')).to_have_value("2.0")
+        page.get_by_role("tab", name="Clips", exact=True).click()
+        expect(page.locator("#analysis .above .hint")).to_contain_text("1 to 20 of 44")
+        page.locator("#analysis .clip-table .hear").first.click()
+        page.wait_for_function(PLAYING)
+        expect(page.locator("#analysis-detail .steps")).to_be_visible()
+        assert asked(page)["open"] and asked(page)["view"] == ["clips"]
+
+
+def test_from_a_confused_pair_to_hearing_the_word(visit: Callable) -> None:
+    with visit("?tab=analysis&view=errors") as page:
+        page.locator("#analysis .confusion").first.click()
+        button = page.locator("#analysis-places .hear").first
+        start, end = (float(button.get_attribute(f"data-{name}")) for name in ("from", "to"))
+        button.click()
+        page.wait_for_function(PLAYING)
+        page.wait_for_function("() => document.querySelector('#analysis-detail audio').paused")
+        at = page.evaluate("document.querySelector('#analysis-detail audio').currentTime")
+        assert start < end and end - 0.05 <= at <= end + 0.5, "it stops after the word"
+
+
+def test_an_address_brings_the_page_back(visit: Callable) -> None:
+    with visit(
+        "?tab=analysis&results=demo-en-beam&results=demo-en-greedy&accents=Scottish+English&view=clips&sort=longest"
+    ) as page:
+        expect(page.locator(HEADLINE)).to_have_count(2)
+        expect(page.locator(HEADLINE).first).to_have_text("16.4\u00a0%")
+        expect(page.locator("#analysis select[data-sort]")).to_have_value("longest")
+        expect(page.get_by_role("tab", name="Clips", exact=True)).to_have_attribute("aria-selected", "true")
+        expect(page.locator('#analysis input[name="accents"][value="Scottish English"]')).to_be_checked()
+        before = page.url
+        page.reload()
+        expect(page.locator(HEADLINE)).to_have_count(2)
+        assert page.url == before
+        page.get_by_role("tab", name="Checkpoints").click()
+        assert "tab=analysis" not in page.url, "other tabs have addresses of their own"
+
+
+def test_everything_can_be_reached_with_the_keyboard(visit: Callable) -> None:
+    with visit() as page:
+        finding = page.locator("#analysis .finding").first
+        finding.focus()
+        page.keyboard.press("Enter")
+        expect(page.locator(HEADLINE)).to_have_text("16.4\u00a0%")
+        page.locator("#analysis .drop summary", has_text="Gender").focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#analysis .drop[open]")).to_have_count(1)
+        page.keyboard.press("Escape")
+        expect(page.locator("#analysis .drop[open]")).to_have_count(0)
+        page.locator("#analysis .chip[data-drop]").focus()
+        page.keyboard.press("Enter")
+        expect(page.locator(HEADLINE)).to_have_text("10.0\u00a0%")
+
+
+def test_text_is_searched_while_it_is_typed(visit: Callable) -> None:
+    with visit("?tab=analysis&view=clips") as page:
+        page.locator("#analysis .drop summary", has_text="Text").click()
+        page.locator('#analysis input[name="reference.has"]').press_sequentially("spoons", delay=20)
+        expect(page.locator("#analysis .above .hint")).to_contain_text("of 4;")
+        expect(page.locator('#analysis input[name="reference.has"]')).to_be_focused()
+
+
+def test_a_clip_can_be_marked(visit: Callable) -> None:
+    with visit("?tab=analysis&view=clips") as page:
+        page.locator("#analysis .clip-table .hear").nth(2).click()
+        page.locator('#analysis [data-mark="bad label"]').click()
+        expect(page.locator("#analysis .clip-table .badge")).to_have_text("⚑ bad label")
+        page.locator('#analysis-detail [aria-pressed="true"]').click()
+        expect(page.locator("#analysis .clip-table .badge")).to_have_count(0)
+
+
+def test_the_report_downloads_and_opens(visit: Callable, browser, tmp_path: Path) -> None:
+    with visit("?tab=analysis&accents=Scottish+English") as page:
+        with page.expect_download() as waiting:
+            page.locator('#analysis [data-save="report"]').click()
+        path = tmp_path / waiting.value.suggested_filename
+        waiting.value.save_as(path)
+        assert path.suffix == ".html" and "filtered" in path.name
+        alone = browser.new_page()
+        alone.goto(path.as_uri())
+        assert "Scottish English" in alone.inner_text("header")
+        alone.close()
+        with page.expect_download() as waiting:
+            page.locator('#analysis [data-save="slices"]').first.click()
+        assert waiting.value.suggested_filename.endswith("slices-filtered.csv")
+
+
+def test_what_is_wrong_is_said_and_led_out_of(visit: Callable) -> None:
+    with visit("?tab=analysis&accents=Klingon") as page:
+        expect(page.locator("#analysis .nothing")).to_contain_text("No clip fits this filter")
+        page.get_by_role("button", name="Show all clips").click()
+        expect(page.locator(HEADLINE)).to_have_text("10.0\u00a0%")
+    with visit("?tab=analysis&results=gone") as page:
+        expect(page.locator("#analysis .nothing")).to_contain_text("no result 'gone'")
+        page.get_by_role("button", name="Start over").click()
+        expect(page.locator(HEADLINE)).to_have_text("10.0\u00a0%")
+
+
+def test_it_fits_a_phone(visit: Callable) -> None:
+    for view in ("where", "errors", "errors&said=two&heard=to", "clips", "run"):
+        with visit(f"?tab=analysis&view={view}", size=(390, 844), is_mobile=True, color_scheme="dark") as page:
+            page.wait_for_timeout(800)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390, view
+
+
+def test_an_evaluation_runs_from_the_page_and_survives_a_reload(visit: Callable) -> None:
+    with visit("?tab=analysis&view=run") as page:
+        page.get_by_label("Clips (0 = all)").fill("4")
+        page.get_by_label("Clips (0 = all)").press("Tab")
+        page.locator("#evaluate-start").click()
+        expect(page.locator("#evaluate-status h3").first).to_contain_text("running")
+        page.reload()
+        expect(page.locator("#evaluate-status h3").first).to_contain_text("finished", timeout=120_000)
+        page.locator("#evaluate-status").get_by_role("button", name="See where it fails").first.click()
+        expect(page.locator("#analysis-headline .support")).to_contain_text("4 clips")
+        assert asked(page)["results"][0].startswith("demo-en-demo-corpus-test")

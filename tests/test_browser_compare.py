@@ -1,0 +1,138 @@
+"""Journeys through the Compare page in headless Chromium, on the real app with the embedded demo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from test_browser import CHROMIUM, WAIT, Watch, serving, start_browser, sync_api  # noqa: F401
+
+from asrdemo import registry
+from asrdemo.settings import Settings
+from asrdemo.transcribe import Transcriber
+from asrdemo.ui.examples import examples
+from evals import simulate
+
+pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"), pytest.mark.timeout(240)]
+expect = sync_api.expect
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    home = tmp_path_factory.mktemp("home")
+    made = simulate.rows(simulate.simulate(simulate.Recipe(speakers=20), 1))
+    simulate.write(home / "results" / "made-up", made)
+    settings = Settings(home=home)
+    with serving(Transcriber(registry.read(home=home), settings), settings) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def visit(start_browser: Callable, url: str) -> Callable:  # noqa: F811
+    browser = start_browser(examples(registry.read())[0].path)
+
+    def open_page(query: str = "", size: tuple[int, int] = (1280, 900), **context):  # type: ignore[no-untyped-def]
+        visitor = browser.new_context(viewport={"width": size[0], "height": size[1]}, **context)
+        page = visitor.new_page()
+        page.set_default_timeout(WAIT)
+        page.watch = Watch(page, url)
+        page.goto(f"{url}?tab=compare{query}")
+        page.wait_for_selector("#compare-cards .card")
+        return page
+
+    return open_page
+
+
+def close(page) -> None:  # type: ignore[no-untyped-def]
+    complaints = page.watch.complaints
+    page.context.close()
+    assert complaints == []
+
+
+def part(page, name: str) -> None:  # type: ignore[no-untyped-def]
+    page.locator("#compare-parts").get_by_role("tab", name=name).click()
+
+
+def test_one_click_compares_two_lanes_and_a_third_joins(visit: Callable) -> None:
+    page = visit()
+    page.locator("#compare-cards .card").last.click()
+    expect(page.locator(".comparison[aria-busy=false] .lane-card")).to_have_count(2)
+    expect(page.locator(".comparison .verdict")).to_contain_text("errors")
+    expect(page.locator("#compare-player audio, #compare-player #waveform").first).to_be_attached()
+    assert page.locator(".by-word .stack.parts").count() > 0, "this clip is known to be misheard"
+    page.click("#lane-more")
+    expect(page.locator(".comparison[aria-busy=false] .lane-card")).to_have_count(3)
+    page.click("#lane-more")
+    expect(page.locator(".comparison[aria-busy=false] .lane-card .problem")).to_contain_text("network")
+    page.click("#lane-fewer")
+    expect(page.locator(".comparison[aria-busy=false] .lane-card")).to_have_count(3)
+    page.locator("#compare-words textarea, #compare-words input").first.fill("hedgehog")
+    page.keyboard.press("Enter")
+    expect(page.locator("#compare-cards .card").first).to_contain_text("hedgehog")
+    close(page)
+
+
+def test_corpus_slice_clips_and_hearing_one(visit: Callable) -> None:
+    page = visit()
+    part(page, "Whole corpus")
+    expect(page.locator(".corpora .verdict")).to_contain_text("demo-en-beam makes fewer mistakes")
+    page.locator(".matrix button", has_text="Scottish").click()
+    expect(page.locator(".corpora header")).to_contain_text("64 clips of 16 speakers")
+    page.wait_for_url("**where=accents**")
+    page.locator(".corpora .chip", has_text="Only").click()
+    expect(page.locator(".corpora header")).to_contain_text("316 clips")
+    page.locator(".bubble.better").first.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#corpus-clips h3")).to_contain_text("word error")
+    page.locator("#corpus-clips .play").first.click()
+    page.wait_for_function("document.querySelector('#corpus-player #duration')?.textContent > '0:00'")
+    with page.expect_download() as download:
+        page.locator("#corpus-downloads [data-format=slices]").click()
+    assert "Scottish English" in Path(download.value.path()).read_text()
+    close(page)
+
+
+def test_an_address_opens_the_comparison_it_names(visit: Callable) -> None:
+    page = visit("&results=demo-en-beam&results=demo-en-greedy&by=gender&where=accents%3DScottish%2BEnglish")
+    expect(page.locator(".corpora header")).to_contain_text("64 clips of 16 speakers")
+    expect(page.locator(".matrix thead")).to_contain_text("Gender")
+    expect(page.locator(".results tr").nth(1)).to_contain_text("baseline")
+    close(page)
+
+
+def test_what_cannot_be_compared_says_so_and_shows_a_way_out(visit: Callable) -> None:
+    page = visit("&results=demo-en-greedy&results=made-up")
+    expect(page.locator(".unlike")).to_contain_text("measured on different clips")
+    expect(page.locator("#corpus-downloads")).to_be_hidden()
+    page.locator(".unlike .chip").click()
+    expect(page.locator(".corpora .verdict")).to_contain_text("demo-en-beam makes fewer mistakes")
+    close(page)
+
+
+def test_a_blind_vote_reveals_and_counts(visit: Callable) -> None:
+    page = visit()
+    part(page, "Blind vote")
+    expect(page.locator(".standing")).to_contain_text("Nobody has voted yet")
+    page.click("#vote-start")
+    expect(page.locator(".ballot .vote")).to_have_count(3)
+    assert "demo-en" not in page.inner_text(".ballot")
+    page.locator(".vote", has_text="A is better").click()
+    expect(page.locator(".ballot")).to_contain_text("demo-en, beam + demo-lm")
+    expect(page.locator(".standing")).to_contain_text("1 vote in 1 visit")
+    page.locator(".vote.next").click()
+    expect(page.locator(".ballot .votes")).to_be_visible()
+    with page.expect_download() as download:
+        page.locator("#vote-downloads [data-format=votes]").click()
+    assert "demo-en, greedy" in Path(download.value.path()).read_text()
+    close(page)
+
+
+def test_on_a_phone_nothing_is_cut_off(visit: Callable) -> None:
+    page = visit(size=(390, 844), color_scheme="dark")
+    for name, ready in (("One clip", "#compare-result"), ("Whole corpus", ".corpora"), ("Blind vote", ".standing")):
+        part(page, name)
+        page.wait_for_selector(ready)
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+    close(page)

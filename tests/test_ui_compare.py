@@ -1,0 +1,352 @@
+"""The Compare page's handlers and what they show, without Gradio and without a model."""
+
+from __future__ import annotations
+
+import base64
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from fake_speech import MENDED, SAID, FakeTranscriber, registry
+from test_ui_html import HOSTILE, Reader
+
+from asrdemo.errors import CheckpointError, ConfigError, NotFoundError, ResultError
+from asrdemo.settings import Settings
+from asrdemo.types import DecoderOptions
+from asrdemo.ui import compare_clip_handlers as clip_handlers
+from asrdemo.ui import compare_clip_html, compare_corpus_html, compare_list_html, vote_handlers, vote_html
+from asrdemo.ui import compare_corpus_handlers as corpus_handlers
+from asrdemo.ui.compare_clip_handlers import Comparison, Heard, Lane, Take
+from asrdemo.ui.compare_corpus_handlers import View
+from asrdemo.ui.compare_html import direction, interlinear, marked
+from asrdemo.ui.services import Services
+from asrdemo.ui.shelves import Shelf
+from asrdemo.ui.vote_handlers import Session
+from evals import simulate, votes
+from evals.catalogue import Catalogue
+from evals.side_by_side import side_by_side
+
+BOTH = [Lane("tiny"), Lane("tiny", "beam:tiny-lm")]
+SHIPPED = View(("demo-en-greedy", "demo-en-beam")).settled()
+
+
+class Failing(FakeTranscriber):
+    """As where there is no network: one checkpoint cannot be had."""
+
+    def transcribe(self, clips, checkpoint, options=None, progress=None):  # type: ignore[no-untyped-def]
+        if checkpoint == "far":
+            raise CheckpointError("Far Turkish needs the network <now>.")
+        return super().transcribe(clips, checkpoint, options, progress)
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Services:
+    settings = Settings(home=tmp_path / "home")
+    return Services(Failing(registry(), settings), settings)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def take(tmp_path: Path) -> Take:
+    path = tmp_path / "take.wav"
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(32_000).astype(np.float32), 16_000)
+    return Take(str(path), "a <clip>", "Please call the doctor at nine.", "en")
+
+
+def run(services: Services, take: Take, lanes: list[Lane], timed: Shelf[float] | None = None) -> list[Comparison]:
+    begun = clip_handlers.begin(services, take, lanes)
+    return list(clip_handlers.compare(services, begun, Shelf(10) if timed is None else timed))
+
+
+def shown(services: Services, found: Comparison) -> str:
+    titles = [(HOSTILE, lane.lane.reading) for lane in found.lanes]
+    html = compare_clip_html.comparison_html(found, clip_handlers.laid(services, found), titles)
+    assert not Reader(html).find("img")
+    return html
+
+
+def test_lanes_follow_one_another_and_the_model_hears_the_clip_once(services: Services, take: Take) -> None:
+    steps = run(services, take, BOTH)
+    assert [[bool(lane.transcript) for lane in step.lanes] for step in steps] == [[True, False], [True, True]]
+    assert services.transcriber.heard == ["a <clip>"]  # type: ignore[attr-defined]
+    greedy, beam = steps[-1].lanes
+    assert greedy.transcript and beam.transcript and (greedy.transcript.text, beam.transcript.text) == (SAID, MENDED)
+    assert beam.transcript.timings.acoustic == 0 and beam.acoustic == greedy.acoustic == 0.2
+    assert beam.speed == pytest.approx(2.0 / 0.201)
+    assert beam.confidence == pytest.approx(np.mean([0.98, 0.95, 0.97, 0.41, 0.93, 0.72]))
+
+
+def test_a_second_visitor_sees_the_time_that_the_first_one_paid(services: Services, take: Take) -> None:
+    timed: Shelf[float] = Shelf(10)
+    run(services, take, BOTH, timed)
+    assert run(services, take, BOTH, timed)[-1].lanes[0].speed is not None
+    assert run(services, take, BOTH)[-1].lanes[0].speed is None, "nobody timed it"
+
+
+def test_a_lane_that_fails_says_why_and_the_others_go_on(services: Services, take: Take) -> None:
+    found = run(services, take, [Lane("far"), BOTH[0], Lane("gone"), BOTH[1]])[-1]
+    assert [bool(lane.problem) for lane in found.lanes] == [True, False, True, False] and found.done
+    html = shown(services, found)
+    assert "Far Turkish needs the network &lt;now&gt;." in html and "gone" in found.lanes[2].problem
+    laid = clip_handlers.laid(services, found)
+    assert laid and laid.lanes == (1, 3)
+    assert "<strong>D</strong> makes the fewest errors here: 0 of 6 words wrong; B 1." in html
+
+
+def test_lanes_are_scored_against_what_was_read(services: Services, take: Take) -> None:
+    laid = clip_handlers.laid(services, run(services, take, BOTH)[-1])
+    assert laid and [s.words.errors for s in laid.scores] == [1, 0] and laid.scores[0].wer == pytest.approx(1 / 6)
+    assert [c.words for c in laid.columns if not c.agreed] == [("nine", "nein", "nine")]
+
+
+def test_without_a_reference_lanes_are_held_against_the_first(services: Services, take: Take) -> None:
+    found = run(services, replace(take, reference=""), BOTH)[-1]
+    laid = clip_handlers.laid(services, found)
+    html = shown(services, found)
+    assert laid and not laid.scores and "The lanes part in 1 place." in html
+    assert "in lane A, not here" in html and "What was read" not in html
+    alike = shown(services, run(services, take, [BOTH[0], BOTH[0]])[-1])
+    assert "All lanes agree on every word: 1 of 6 words wrong." in alike
+
+
+def test_while_lanes_wait_the_page_says_so(services: Services, take: Take) -> None:
+    begun = clip_handlers.begin(services, take, BOTH)
+    html = shown(services, begun)
+    assert "Lane A is listening" in html and html.count("waiting for its turn") == 2 and 'aria-busy="true"' in html
+    assert "The same clip" in compare_clip_html.comparison_html(Comparison(), None, [])
+    nobody = shown(services, Comparison(take, (Heard(Lane("far"), problem=HOSTILE),)))
+    assert "No lane could hear" in nobody
+
+
+def test_lanes_of_the_panel(services: Services) -> None:
+    lanes = clip_handlers.preset(services)
+    assert len(lanes) == 6 and lanes[:2] == BOTH and Lane("far") in lanes
+    values = [value for lane in lanes for value in (lane.checkpoint, lane.reading)]
+    assert clip_handlers.chosen(values, 3) == lanes[:3]
+    assert ("Beam search + Tiny 3-gram", "beam:tiny-lm") in clip_handlers.readings(services)
+    options = Lane("tiny", "beam").options(services)
+    assert (options.kind, options.lm) == ("beam", None)
+    assert Lane("tiny", "beam:tiny-lm").options(services).alpha == 0.7
+    with pytest.raises(NotFoundError):
+        Lane("tiny", "beam:gone").options(services)
+
+
+def test_clips_are_found_by_their_words(tmp_path: Path) -> None:
+    folder = tmp_path / "corpus"
+    (folder / "clips").mkdir(parents=True)
+    for name in "abc":
+        soundfile.write(folder / "clips" / f"{name}.wav", np.zeros(16_000, np.float32), 16_000)
+    rows = [("a", "One (two) three"), ("b", "two four"), ("c", "five")]
+    table = "".join(f"{n}.wav\t{s}\tfemale_feminine\tScottish English\n" for n, s in rows)
+    (folder / "test.tsv").write_text("path\tsentence\tgender\taccents\n" + table)
+    settings = Settings(home=tmp_path / "home")
+    known = clip_handlers.sentences(Services(FakeTranscriber(registry(folder)), settings), "clips")
+    found = clip_handlers.find(known, "TWO", 6, 1)
+    assert {e.path.name for e in found} == {"a.wav", "b.wav"} and found[0].voice == "Scottish, woman"
+    assert [e.path.name for e in clip_handlers.find(known, "(two", 6, 1)] == ["a.wav"]
+    assert clip_handlers.find(known, "none of these", 6, 1) == [] and len(clip_handlers.find(known, "", 2, 1)) == 2
+    example = clip_handlers.take_of(clip_handlers.find(known, "five", 1, 0)[0])
+    assert example.reference == "five" and not example.own
+
+
+def test_marks_are_more_than_colour_and_nothing_gets_out() -> None:
+    columns = side_by_side(["one two three", f"one {HOSTILE.split()[0]} three four"])
+    html = marked(columns, 1, False, "the script")
+    reader = Reader(html)
+    assert [t for t, _ in reader.tags if t in ("del", "ins")] == ["del", "ins", "ins"]
+    assert "in the script, not here: " in reader.text and "here, not in the script: " in reader.text
+    below = Reader(interlinear(columns, ["read", "A"]))
+    assert "≠" in below.text and "+" in below.text and not below.find("img")
+    assert marked(side_by_side(["你 好", "你 们 好"]), 1, True, "x").startswith("你<ins")
+
+
+def test_direction_is_that_of_the_reference() -> None:
+    assert direction("12 مرحبا hello") == "rtl" and direction("hello مرحبا") == "ltr" and direction("") == "ltr"
+
+
+def test_the_page_is_full_at_first_start(services: Services) -> None:
+    view = corpus_handlers.preset(services)
+    assert view == SHIPPED and view.base == "demo-en-greedy" and view.against == "demo-en-beam"
+    found = corpus_handlers.figures(services, view)
+    html = compare_corpus_html.figures_html(found)
+    assert "<strong>demo-en-beam</strong> makes fewer mistakes: 10.0 % of words wrong, 30.8 %" in html
+    assert found.clips == 316 and found.grid.clips.sum() == 316 and "▼" in html and "fewer errors" in html
+    assert len(html) < 200_000 and Reader(html).find("svg")
+    assert found is corpus_handlers.figures(services, view), "asked again, it is at hand"
+
+
+def test_a_slice_moves_every_number(services: Services) -> None:
+    where = "accents=Scottish+English"
+    view = corpus_handlers.asked(SHIPPED, {"where": where})
+    found = corpus_handlers.figures(services, view)
+    assert found.clips == found.grid.clips.sum() == 64 and found.speakers == 16
+    assert "Only accents is Scottish English" in compare_corpus_html.figures_html(found)
+    changed = found.changed[found.changed["by"] == ""].iloc[0]
+    assert changed["clips"] == 64 and changed["clips_fixed"] == 20
+    assert corpus_handlers.clip_list(services, view, None).total <= 64
+    with pytest.raises(ResultError, match="No clip is left"):
+        corpus_handlers.figures(services, replace(SHIPPED, where="accents=Martian"))
+
+
+def test_too_little_speech_gives_no_number(services: Services) -> None:
+    found = corpus_handlers.figures(services, replace(SHIPPED, where="seconds.min=8.0"))
+    html = compare_corpus_html.figures_html(found)
+    assert "Too little speech for a verdict: 2 of 10 speakers" in html and "nan" not in html
+
+
+def test_an_equal_result_is_no_winner(services: Services, tmp_path: Path) -> None:
+    made = simulate.simulate(simulate.Recipe(speakers=40, runs=(1.0, 1.0)), 4)
+    for at in (0, 1):
+        simulate.write(tmp_path / "made" / "results" / f"<{at}>", simulate.rows(made, at))
+    services.results = Catalogue([tmp_path / "made"])
+    found = corpus_handlers.figures(services, corpus_handlers.preset(services))
+    html = compare_corpus_html.figures_html(found)
+    assert "lie too close to tell" in html and "≈" in html and "<0>" not in html
+    assert "do not say how long they took" in html
+
+
+def test_clips_of_a_cell_are_the_clips_that_were_counted(services: Services) -> None:
+    grid = corpus_handlers.figures(services, SHIPPED).grid.clips
+    found = corpus_handlers.clip_list(services, SHIPPED, (1, 0))
+    assert found.total == grid[1, 0] and all(row.errors == (1, 0) for row in found.rows)
+    assert found.title == "1 word error in demo-en-greedy, 0 word errors in demo-en-beam"
+    beyond = corpus_handlers.clip_list(services, SHIPPED, (1, 0), 10_000)
+    assert beyond.start + len(beyond.rows) == found.total
+    html = compare_list_html.list_html(found, SHIPPED.names, False)
+    assert f"1 to 6 of {found.total}" in html and "✓ no error" in html
+    none = corpus_handlers.clip_list(services, SHIPPED, (0, 9))
+    assert none.rows == () and "There is none" in compare_list_html.list_html(none, SHIPPED.names, False)
+
+
+def test_a_clip_of_the_list_can_be_heard(tmp_path: Path) -> None:
+    from asrdemo import registry as real
+
+    settings = Settings(home=tmp_path)
+    known = Services(FakeTranscriber(real.read(home=tmp_path), settings), settings)
+    sound = corpus_handlers.audio(known, SHIPPED, 0)
+    assert isinstance(sound, bytes) and sound[:4] == b"RIFF"
+    with pytest.raises(NotFoundError):
+        corpus_handlers.audio(known, SHIPPED, 316)
+
+
+def test_audio_that_is_elsewhere_is_an_error_of_ours(services: Services) -> None:
+    with pytest.raises(NotFoundError, match="not on this machine"):
+        corpus_handlers.audio(services, SHIPPED, 0)
+
+
+def test_results_that_cannot_be_compared_say_what_differs(services: Services, tmp_path: Path) -> None:
+    made = simulate.rows(simulate.simulate(simulate.Recipe(speakers=20), 1))
+    other = {"corpus": {"name": "other", "split": "test", "fingerprint": "1" * 64}}
+    simulate.write(services.settings.home / "results" / "elsewhere", made, other)
+    view = View(("demo-en-greedy", "elsewhere")).settled()
+    with pytest.raises(ResultError) as refused:
+        corpus_handlers.figures(services, view)
+    found = corpus_handlers.why_not(services, view, str(refused.value))
+    assert found.possible == ("demo-en-beam",)
+    html = compare_corpus_html.unlike_html(found)
+    assert "measured on different clips" in html and "demo-en-greedy with demo-en-beam" in html
+    mended = corpus_handlers.asked(view, {"pair": "demo-en-beam"})
+    assert mended.names == SHIPPED.names and corpus_handlers.figures(services, mended)
+    few = View(("demo-en-greedy",)).settled()
+    with pytest.raises(ResultError, match="1 chosen"):
+        corpus_handlers.figures(services, few)
+    assert "Nothing to compare" in compare_corpus_html.unlike_html(corpus_handlers.why_not(services, few, HOSTILE))
+
+
+def test_an_address_brings_the_view_back() -> None:
+    view = replace(SHIPPED, by="gender", where="accents=Scottish+English&seconds.min=2.0")
+    assert corpus_handlers.of_address(corpus_handlers.address(view)) == view
+    assert corpus_handlers.of_address("") == View() and corpus_handlers.of_address("by=%00&results=a").by == "accents"
+
+
+@pytest.mark.parametrize("sent", [None, "x", {}, {"x": "1", "y": 2}, {"where": 3}, {"against": "gone"}])
+def test_whatever_a_script_sends_the_view_stays(sent: object) -> None:
+    assert corpus_handlers.asked(SHIPPED, sent) == SHIPPED and corpus_handlers.cell_of(sent) is None
+
+
+def test_tables_can_be_downloaded(services: Services) -> None:
+    for table in corpus_handlers.TABLES:
+        file = corpus_handlers.download(services, SHIPPED, table)
+        assert file["name"] == f"{table}.csv" and b"demo-en-beam" in base64.b64decode(file["data"])
+    with pytest.raises(NotFoundError):
+        corpus_handlers.download(services, SHIPPED, "secrets")
+    with pytest.raises(ConfigError):
+        corpus_handlers.figures(services, replace(SHIPPED, by="client_id"))
+
+
+def ask(services: Services, session: Session | None = None, seed: int = 1) -> Session:
+    return vote_handlers.of_corpus(services, ",".join(SHIPPED.names), session or Session(), random.Random(seed))
+
+
+def test_a_blind_question_names_nobody_until_the_vote(services: Services) -> None:
+    session = ask(services)
+    assert session.now and session.now.texts[0] != session.now.texts[1] and session.now.position is not None
+    before = vote_html.round_html(session)
+    assert "demo-en" not in before and "beam" not in before and "What was read" not in before
+    after = vote_html.round_html(vote_handlers.cast(services, session, "first"))
+    assert "demo-en, beam + demo-lm" in after and "demo-en, greedy" in after and "What was read" in after
+
+
+def test_both_orders_come_up_and_no_clip_twice(services: Services) -> None:
+    session, first = Session(), set()
+    for seed in range(20):
+        session = ask(services, session, seed)
+        assert session.now
+        first.add(session.now.contenders[0].decoder)
+    assert first == {"greedy", "beam + demo-lm"} and len(session.seen) == 20
+
+
+def test_a_vote_is_kept_once_with_its_context_and_nothing_personal(services: Services) -> None:
+    session = vote_handlers.cast(services, ask(services), "second")
+    again = vote_handlers.cast(services, session, "first")
+    [kept] = votes.read(services.settings.home)
+    assert session.now and again == session and kept.choice == "second" and kept.texts == session.now.texts
+    assert kept.clip.keys() == {"corpus", "split", "fingerprint", "clip"} and kept.session == session.id
+    found = vote_handlers.standing(services)
+    assert found and found.votes == 1 and "1 vote in 1 visit" in vote_html.standing_html(found)
+    assert b"second" in base64.b64decode(vote_handlers.download(services)["data"])
+
+
+def test_no_votes_yet(services: Services) -> None:
+    assert "Nobody has voted" in vote_html.standing_html(vote_handlers.standing(services))
+    with pytest.raises(NotFoundError):
+        vote_handlers.download(services)
+    with pytest.raises(ResultError):
+        vote_handlers.of_corpus(services, "", Session())
+
+
+def test_lanes_of_one_clip_can_be_voted_on(services: Services, take: Take) -> None:
+    found = run(services, take, BOTH)[-1]
+    session = vote_handlers.of_clip(services, found, Session(), random.Random(0))
+    assert session.now and set(session.now.texts) == {SAID, MENDED} and session.now.clip == {"clip": "take.wav"}
+    with pytest.raises(NotFoundError, match="nothing to choose"):
+        vote_handlers.of_clip(services, run(services, take, [BOTH[0]] * 2)[-1], Session())
+    with pytest.raises(NotFoundError, match="Nothing has been compared"):
+        vote_handlers.of_clip(services, Comparison(), Session())
+
+
+def test_of_a_visitors_own_recording_no_words_are_kept(services: Services, take: Take) -> None:
+    found = run(services, replace(take, own=True), BOTH)[-1]
+    vote_handlers.cast(services, vote_handlers.of_clip(services, found, Session()), "tie")
+    [kept] = votes.read(services.settings.home)
+    assert kept.texts == ("", "") and kept.clip == {}
+
+
+def test_a_lane_and_a_result_of_the_same_settings_are_one_contender(services: Services) -> None:
+    result = services.results.get("demo-en-greedy")
+    lane = vote_handlers.of_lane(services, "tiny", DecoderOptions())
+    assert vote_handlers.of_result(result).settings == lane.settings == {"kind": "greedy"}
+    beam = vote_handlers.of_result(services.results.get("demo-en-beam"))
+    same = vote_handlers.of_lane(services, "tiny", DecoderOptions("beam", "demo-lm", alpha=0.5, beta=0.0))
+    assert beam.settings == same.settings and beam.name == "demo-en, beam + demo-lm"
+
+
+def test_silence_is_shown_as_such(services: Services, take: Take) -> None:
+    found = run(services, take, BOTH)[-1]
+    first = found.lanes[0]
+    assert first.transcript
+    nothing = replace(first.transcript, hypotheses=(replace(first.transcript.best, text="", words=()),))
+    silent = replace(found, lanes=(replace(first, transcript=nothing), found.lanes[1]))
+    assert "No words were recognised" in shown(services, silent) and silent.lanes[0].confidence is None
