@@ -15,6 +15,7 @@ from asrdemo.ui import analysis_words as words
 from asrdemo.ui.analysis_html import key
 from asrdemo.ui.analysis_words import percent
 from evals.report import charts
+from evals.wording import count
 
 SHOWN = 12
 _SURE = 0.05  # corrected p from which a slice counts as apart from the rest
@@ -108,7 +109,7 @@ def _lines(chart: Chart) -> list[list[Row]]:
 def _line(line: Sequence[Row], chart: Chart, top: float) -> str:
     first = line[0]
     label = words.value(first["slice"])
-    support = f"{first['clips']:,} clips · {first['speakers']:,} speakers"
+    support = f"{count(first['clips'], 'clip')} · {count(first['speakers'], 'speaker')}"
     if first["status"] != "ok":
         body = f'<span class="track why">too little: {escape(first["reason"])}</span><span class="value">–</span>'
         kind = "line little"
@@ -177,8 +178,8 @@ def heat_html(cells: Mapping[tuple[str, ...], Row], across: Sequence[str], down:
     )
     return (
         f'<div class="scroll"><table class="heat" aria-label="{escape(title)}"><thead><tr><td></td>{head}</tr></thead>'
-        f'<tbody>{body}</tbody></table></div><p class="hint">Darker: more words wrong. A dash: too few speakers or '
-        "words for a figure. Choose a cell to see its clips.</p>"
+        f'<tbody>{body}</tbody></table></div><p class="hint">Stronger colour: more words wrong. A dash: too few '
+        "speakers or words for a figure. Choose a cell to see its clips.</p>"
     )
 
 
@@ -189,7 +190,7 @@ def _cell(row: Row | None, most: float) -> str:
         return f'<td class="little" title="{escape(row["reason"])}; {row["clips"]:,} clips">–</td>'
     depth = row["wer"] / most if most else 0.0
     inner = f"<b>{percent(row['wer'], 0)}</b><span>{row['clips']:,}</span>"
-    said = f"{percent(row['wer'])}, {percent(row['low'])} to {percent(row['high'])}; {row['clips']:,} clips"
+    said = f"{percent(row['wer'])}, {percent(row['low'])} to {percent(row['high'])}; {count(row['clips'], 'clip')}"
     return (
         f'<td style="--depth:{depth:.2f}" class="{"deep" if depth > 0.6 else ""}"><button type="button" '
         f'data-where="{escape(row["where"] or "")}" title="{escape(said)}">{inner}</button></td>'

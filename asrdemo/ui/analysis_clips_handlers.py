@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from evals.confusions import Steps
+    from evals.formatting import Formatting
 
 PAGE = 20  # clips
 TOP = 20  # pairs
@@ -69,20 +70,29 @@ def places(at: Look) -> str:
 
 def formatting(desk: Desk, at: Look) -> str:
     """Writing against hearing; of many clips, a sample."""
-    from evals.formatting import formatting as measured
+    sample = _formatted(at)
+    return analysis_errors_html.formatting_html(formatting_found(desk, at), len(sample), int(at.inside.sum()))
 
+
+def _formatted(at: Look) -> np.ndarray:
+    """Positions of the clips that formatting is counted on, spread evenly over the chosen ones."""
     inside = np.flatnonzero(at.inside)
-    step = -(-len(inside) // FORMATTED)
-    sample = inside[::step]
+    return inside[:: -(-len(inside) // FORMATTED)]
 
-    def make() -> Any:
+
+def formatting_found(desk: Desk, at: Look) -> Formatting:
+    """What `formatting` shows; counted once."""
+
+    def make() -> Formatting:
         import pyarrow as pa
 
+        from evals.formatting import formatting as measured
+
         names = ("reference_raw", "hypothesis_raw", "reference", "hypothesis", "ops")
-        rows = pa.table({name: clips.taken(at.scored, name, sample) for name in names})
+        rows = pa.table({name: clips.taken(at.scored, name, _formatted(at)) for name in names})
         return measured(rows, at.result.info["pins"]["normaliser"]["profile"])
 
-    return analysis_errors_html.formatting_html(keep(desk, at, "formatting", make), len(sample), len(inside))
+    return keep(desk, at, "formatting", make)
 
 
 def table(desk: Desk, at: Look) -> str:

@@ -118,7 +118,8 @@ def formatting_html(found: Any, clips: int, whole: int) -> str:
     )
     sample = f" Of {clips:,} of the {whole:,} clips, spread evenly." if clips < whole else ""
     return (
-        '<section class="pane"><h3>Heard wrongly, or only written differently?</h3><p class="hint">As written, '
+        '<section class="pane"><div class="titled"><h3>Heard wrongly, or only written differently?</h3><button '
+        'type="button" class="link" data-save="formatting">CSV</button></div><p class="hint">As written, '
         f"{percent(found.raw_wer)} of the words differ; once capitals, punctuation and the like no longer count, "
         f'{percent(found.wer)}.{sample}</p><div class="halves"><div class="scroll"><table><thead><tr><th scope="col">'
         'After</th><th scope="col" class="n">WER</th><th scope="col" class="n">Errors gone</th></tr></thead>'

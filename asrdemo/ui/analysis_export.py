@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -10,16 +10,26 @@ from typing import TYPE_CHECKING
 from asrdemo.errors import ConfigError
 from asrdemo.types import Progress
 from asrdemo.ui import analysis_clips_handlers as clips_handlers
+from asrdemo.ui import analysis_handlers as handlers
 from asrdemo.ui.analysis_handlers import Desk, Look, charted, slice_rows
 from evals import clips, confusions, marks
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FILES = {
-    "slices": "csv", "substitutions": "csv", "deletions": "csv", "insertions": "csv", "words": "csv",
-    "rows-csv": "csv", "rows-parquet": "parquet", "marks": "csv", "report": "html",
-}  # fmt: skip
+TABLES = (
+    "slices",
+    "worst",
+    "gaps",
+    "crossed",
+    "substitutions",
+    "deletions",
+    "insertions",
+    "words",
+    "formatting",
+    "marks",
+)
+FILES = {**dict.fromkeys(TABLES, "csv"), "rows-csv": "csv", "rows-parquet": "parquet", "report": "html"}
 """What can be asked for, and the ending of its file."""
 
 
@@ -54,12 +64,40 @@ def save(desk: Desk, at: Look, progress: Progress | None = None) -> Path:
 def _tables(desk: Desk, at: Look) -> dict[str, Callable[[], pd.DataFrame]]:
     return {
         "slices": lambda: slice_rows(at),
+        "worst": lambda: handlers.worst_found(desk, at).table,
+        "gaps": lambda: _named([(each, found.table) for each, found in handlers.gaps_found(desk, at)]),
+        "crossed": lambda: _crossed(at),
+        "formatting": lambda: _formatting(desk, at),
         "substitutions": lambda: confusions.substitutions(clips_handlers.chosen_steps(at), None, 0),
         "deletions": lambda: confusions.deletions(clips_handlers.chosen_steps(at), None, 0),
         "insertions": lambda: confusions.insertions(clips_handlers.chosen_steps(at), None, 0),
         "words": lambda: clips_handlers.missed(clips_handlers.chosen_steps(at)),
         "marks": lambda: marks.table(desk.services.settings.home, at.result),
     }
+
+
+def _named(tables: Sequence[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
+    """Tables one below the other, with the name of each in front."""
+    import pandas as pd
+
+    named = []
+    for name, each in tables:
+        each = each.copy()
+        each.insert(0, "table", name)
+        named.append(each)
+    return pd.concat(named, ignore_index=True) if named else pd.DataFrame(columns=["table"])
+
+
+def _crossed(at: Look) -> pd.DataFrame:
+    from evals.slices import slice_table
+
+    pair = handlers.crossing(at)
+    return slice_table(at.scored, ["*".join(pair)] if pair else [], at.mask)
+
+
+def _formatting(desk: Desk, at: Look) -> pd.DataFrame:
+    found = clips_handlers.formatting_found(desk, at)
+    return _named([("steps", found.steps), ("left", found.left.drop(columns="examples"))])
 
 
 def _rows_csv(at: Look, out: Path) -> None:

@@ -1,12 +1,11 @@
 """The Error analysis page's events as plain functions: services and the page's address in, HTML out.
 
 `look` reads an address; `frame`, `headline`, `where` and the rest show one part of the page each. What takes seconds on
-a large corpus is in `deeper`, asked for after the first paint and kept by results and filter.
+a large corpus, `worst` and `gaps`, is asked for after the first paint and kept by results and filter.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from asrdemo.errors import ConfigError, NotFoundError, ResultError
-from asrdemo.ui import analysis_charts, analysis_html, analysis_state, analysis_words
+from asrdemo.ui import analysis_charts, analysis_findings_html, analysis_html, analysis_state, analysis_words
 from asrdemo.ui.analysis_charts import Chart
 from asrdemo.ui.analysis_html import Choice, Menu
 from asrdemo.ui.analysis_state import View
@@ -30,7 +29,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from asrdemo.ui.services import Services
+    from evals.adjusted import Adjusted
     from evals.results import Result
+    from evals.worst import Worst
 
 USUAL = ("accents", "gender", "age", "seconds")
 FURTHER = ("speaking_rate", "snr", "sentence_domain", "variant", "words", "up_votes", "down_votes", "loudness",
@@ -214,7 +215,7 @@ def where(at: Look) -> tuple[str, str]:
     ]
     lead = analysis_charts.lead_html(rows, at.scored.runs[0], at.labels[0] if len(at.labels) > 1 else "")
     further = [(name, name in at.view.by) for name in varied(at.scored, FURTHER)]
-    return lead, analysis_html.further_html(further) + analysis_charts.charts_html(found)
+    return lead, analysis_findings_html.further_html(further) + analysis_charts.charts_html(found)
 
 
 def heat(desk: Desk, at: Look) -> str:
@@ -223,16 +224,23 @@ def heat(desk: Desk, at: Look) -> str:
 
 
 def _heat(at: Look) -> str:
-    """WER by two columns, the most frequent values of each; those asked for, else the first two that show something."""
-    offered = varied(at.scored, (*USUAL, *FURTHER))
-    asked = tuple(at.view.heat.split("*"))
-    pairs = [asked] if len(set(asked)) == 2 and set(asked) <= set(offered) else list(combinations(offered[:4], 2))
-    if not pairs:
+    pair = crossing(at)
+    if pair is None:
         return ""
-    tables = ((pair, _heat_cells(at, *pair)) for pair in pairs)
-    shown = [pair for pair, cells in tables if sum(row["status"] == "ok" for row in cells.values()) > 1][:1]
-    down, across = (shown or pairs)[0]
-    return analysis_html.heat_frame(offered, down, across, _heat_table(at, down, across))
+    offered = varied(at.scored, (*USUAL, *FURTHER))
+    return analysis_findings_html.heat_frame(offered, *pair, _heat_table(at, *pair))
+
+
+def crossing(at: Look) -> tuple[str, str] | None:
+    """The two columns of the heat map: those asked for, else the first two that show something; None without two."""
+    offered = varied(at.scored, (*USUAL, *FURTHER))
+    down, _, across = at.view.heat.partition("*")
+    if down != across and {down, across} <= set(offered):
+        return down, across
+    pairs = list(combinations(offered[:4], 2))
+    tables = ((pair, _heat_cells(at, *pair).values()) for pair in pairs)
+    shown = (pair for pair, rows in tables if sum(row["status"] == "ok" for row in rows) > 1)
+    return next(shown, pairs[0] if pairs else None)
 
 
 def _heat_cells(at: Look, down: str, across: str) -> dict[tuple[str, ...], dict[Any, Any]]:
@@ -269,11 +277,25 @@ def _most_frequent(scored: Scored, column: str, weight: dict[str, int]) -> list[
     return [labels[0] for labels in grouping(scored, column).labels if labels[0] in kept]
 
 
-def deeper(desk: Desk, at: Look) -> tuple[str, str]:
-    """What takes longer: the search for the worst slices, and whether gaps survive an adjustment."""
-    found = keep(desk, at, "worst", lambda: _worst(at))
-    gaps = keep(desk, at, "gaps", lambda: _gaps(at))
-    return analysis_html.worst_html(found.table.to_dict("records"), found.note), analysis_html.gaps_html(gaps)
+def worst(desk: Desk, at: Look) -> str:
+    """The slices that a search over all crossings finds."""
+    found = worst_found(desk, at)
+    return analysis_findings_html.worst_html(found.table.to_dict("records"), found.note)
+
+
+def gaps(desk: Desk, at: Look) -> str:
+    """Whether gaps survive when like is compared with like."""
+    return analysis_findings_html.gaps_html(gaps_found(desk, at))
+
+
+def worst_found(desk: Desk, at: Look) -> Worst:
+    """What `worst` shows; searched once."""
+    return keep(desk, at, "worst", lambda: _worst(at))
+
+
+def gaps_found(desk: Desk, at: Look) -> list[tuple[str, Adjusted]]:
+    """What `gaps` shows, column by column; reckoned once."""
+    return keep(desk, at, "gaps", lambda: _gaps(at))
 
 
 def moved_on(desk: Desk, visitor: str, at: Look) -> bool:
@@ -291,14 +313,13 @@ def keep(desk: Desk, at: Look, what: str, make: Callable[[], T]) -> T:
     return found
 
 
-def _worst(at: Look) -> Any:
-    from evals.worst import worst
+def _worst(at: Look) -> Worst:
+    from evals.worst import worst as search
 
-    columns = varied(at.scored, (*USUAL, "speaking_rate", "snr"))
-    return worst(at.scored, 0, at.mask, columns=columns)
+    return search(at.scored, 0, at.mask, columns=varied(at.scored, (*USUAL, "speaking_rate", "snr")))
 
 
-def _gaps(at: Look) -> list[tuple[str, Any]]:
+def _gaps(at: Look) -> list[tuple[str, Adjusted]]:
     from evals.adjusted import adjusted
 
     covariates = [name for name in ("seconds", "speaking_rate", "snr") if np.isfinite(at.scored.number(name)).all()]
@@ -309,8 +330,3 @@ def _gaps(at: Look) -> list[tuple[str, Any]]:
         except ResultError:  # too few values with support for a gap
             continue
     return found
-
-
-def finite(value: Any) -> bool:
-    """Whether it is a number that can be shown."""
-    return isinstance(value, int | float) and math.isfinite(value)

@@ -6,6 +6,7 @@ a program as well. Parts that are not in view are left as they are; they are mad
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from asrdemo.errors import AsrDemoError
 from asrdemo.ui import analysis_clips_handlers as clips
 from asrdemo.ui import analysis_export, analysis_html, evaluate_panel
 from asrdemo.ui import analysis_handlers as handlers
-from asrdemo.ui.analysis_handlers import Desk
+from asrdemo.ui.analysis_handlers import Desk, Look
 from asrdemo.ui.analysis_state import VIEWS
 from asrdemo.ui.services import Services
 from asrdemo.ui.theme import script
@@ -29,6 +30,7 @@ SLOW: dict[str, Any] = {"concurrency_id": "analysis", "concurrency_limit": 1}
 CHOSEN = "() => window.asrdemoAnalysis.settled(true)"
 SETTLED = "() => window.asrdemoAnalysis.settled()"
 PROGRESS = gr.Progress()  # a default argument; Gradio hands each call its own
+SEARCHING = '<p class="waiting" role="status">Searching every combination of properties…</p>'
 WAITING = '<p class="waiting" role="status">Working it out…</p>'
 
 
@@ -85,7 +87,8 @@ def _layout(services: Services) -> Page:
     tabs = {}
     with gr.Tabs(elem_id="analysis-views", overflow_behavior="wrap") as views:
         with gr.Tab(VIEWS["where"], id="where") as tabs["where"]:
-            lead, charts, worst, heat, gaps = map(_part, ("lead", "charts", "worst", "heat", "gaps"))
+            lead, charts = _part("lead"), _part("charts")
+            worst, heat, gaps = _part("worst", SEARCHING), _part("heat"), _part("gaps")
         with gr.Tab(VIEWS["errors"], id="errors") as tabs["errors"]:
             errors, formatting = _part("errors", WAITING), _part("formatting")
         with gr.Tab(VIEWS["clips"], id="clips") as tabs["clips"]:
@@ -114,8 +117,8 @@ def _wire(desk: Desk, p: Page, tab: gr.Tab) -> None:
         tabs = gr.Tabs(selected=handlers.viewed(address))
         return [handlers.frame(desk, address), tabs, _detail(desk, address), *show(address, request)]
 
-    def deeper(address: str, request: gr.Request) -> list[Any]:
-        return _deeper(desk, address, request.session_hash or "")
+    def deeper(address: str, request: gr.Request) -> Iterator[list[Any]]:
+        yield from _deeper(desk, address, request.session_hash or "")
 
     def followed(event: Any, js: str = SETTLED, **named: Any) -> None:
         """After the first paint comes what takes longer."""
@@ -169,21 +172,22 @@ def _shown(desk: Desk, address: str, visitor: str) -> list[Any]:
         return [analysis_html.problem_html(str(error)), "", "", "", ""]
 
 
-def _deeper(desk: Desk, address: str, visitor: str) -> list[Any]:
-    """Values for Page.late."""
-    skip = gr.skip()
+def _deeper(desk: Desk, address: str, visitor: str) -> Iterator[list[Any]]:
+    """Values for Page.late, the quick ones first; nothing any more once the visitor has gone on to another filter."""
+    makes: list[tuple[int, Callable[[Desk, Look], str]]]
     try:
         at = handlers.look(desk, address)
-        if handlers.moved_on(desk, visitor, at):
-            return [skip] * 4
-        if at.view.view == "errors":
-            return [skip, skip, skip, clips.formatting(desk, at)]
-        if at.view.view != "where":
-            return [skip] * 4
-        worst, gaps = handlers.deeper(desk, at)
-        return [worst, handlers.heat(desk, at), gaps, skip]
+        makes = [(3, clips.formatting)] if at.view.view == "errors" else []
+        if at.view.view == "where":
+            makes = [(1, handlers.heat), (0, handlers.worst), (2, handlers.gaps)]
+        for place, make in makes:
+            if handlers.moved_on(desk, visitor, at):
+                break
+            values: list[Any] = [gr.skip()] * 4
+            values[place] = make(desk, at)
+            yield values
     except AsrDemoError:  # said in the headline already
-        return ["", "", "", ""]
+        yield ["", "", "", ""]
 
 
 def _detail(desk: Desk, address: str) -> str:

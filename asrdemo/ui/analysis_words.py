@@ -9,6 +9,7 @@ from typing import Any
 
 from evals.filters import Condition
 from evals.groups import UNITS
+from evals.wording import count
 
 COLUMNS = {
     "accents": "accent",
@@ -91,9 +92,9 @@ def percent(rate: float, digits: int = 1) -> str:
 
 def hours(number: float) -> str:
     """A length of audio."""
-    if number < 1:
-        return f"{60 * number:.0f} minutes" if number >= 1 / 60 else f"{3600 * number:.0f} seconds"
-    return f"{number:,.1f} hours"
+    if number >= 1:
+        return f"{number:,.1f} hours"
+    return count(round(60 * number), "minute") if number >= 1 / 60 else count(round(3600 * number), "second")
 
 
 def tip(name: str) -> str:

@@ -60,7 +60,10 @@ def build(services: Services, examples: Sequence[Example]) -> gr.State:
                 interactive=False, show_label=False, label="The clip", elem_id="compare-player", buttons=[],
                 visible=False, waveform_options=gr.WaveformOptions("#9aa9b8", "#2a78b5"),
             )  # fmt: skip
-            result = gr.HTML(compare_clip_html.EMPTY, elem_id="compare-result", elem_classes="sheet", **PLAIN)
+            result = gr.HTML(
+                compare_clip_html.EMPTY, js_on_load=script("compare_result.js"), elem_id="compare-result",
+                elem_classes="sheet", **PLAIN,
+            )  # fmt: skip
         with gr.Column(scale=4, min_width=300, elem_classes="side"):
             panel = _panel(services)
     _wire(services, ways, panel, _wire_panel(panel), now, result, player)
@@ -71,7 +74,11 @@ def build(services: Services, examples: Sequence[Example]) -> gr.State:
 def _ways(services: Services, examples: Sequence[Example]) -> Ways:
     with gr.Row(elem_classes="compare-ways", equal_height=True):
         with gr.Column(scale=8, min_width=320, elem_classes="way"):
-            gr.HTML("<h2>Choose a clip whose words are known</h2>", **PLAIN)
+            gr.HTML(
+                '<h2>Choose a clip</h2><p class="hint">Each lane writes down what it heard. What was really said is '
+                "known, so mistakes show.</p>",
+                **PLAIN,
+            )
             corpora = [(spec.title, spec.id) for spec in services.registry.corpora.values()]
             cards = gr.HTML(
                 page_html.examples_html(examples), js_on_load=script("pick.js"), elem_id="compare-cards", **PLAIN

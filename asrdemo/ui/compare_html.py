@@ -108,6 +108,18 @@ def marked(columns: Iterable[Column], at: int, joined: bool, against: str) -> st
     return space.join(parts)
 
 
+def marked_pair(reference: str, hypothesis: str, ops: str, joined: bool) -> str:
+    """A hypothesis against its reference, by the alignment that was counted (see evals.align)."""
+    steps = [sum(op in kinds for op in ops) for kinds in ("=SD", "=SI")]
+    if steps != [len(reference.split()), len(hypothesis.split())]:  # rows made by another program may lack texts
+        return escape(hypothesis) or '<span class="none">the text was not kept</span>'
+    said, heard = iter(reference.split()), iter(hypothesis.split())
+    columns = [
+        Column((next(said) if op in "=SD" else None, next(heard) if op in "=SI" else None)) for op in ops
+    ]  # fmt: skip
+    return marked(columns, 1, joined, "the script") or '<span class="none">nothing was heard</span>'
+
+
 def interlinear(columns: Sequence[Column], heads: Sequence[str], language: str = "") -> str:
     """Word under word, wrapping like text. heads: what each row is, as HTML; the first row is what others are held
     against. Places where all agree are quiet; where one differs it carries a sign."""

@@ -6,7 +6,7 @@ from html import escape
 
 from asrdemo.ui.compare_charts import send
 from asrdemo.ui.compare_corpus_handlers import PAGE, ClipList, ClipRow
-from asrdemo.ui.compare_html import direction, run_mark
+from asrdemo.ui.compare_html import direction, marked_pair, run_mark
 
 _PLAY = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M8 5.5v13l11-6.5z"/></svg>'
 
@@ -29,7 +29,7 @@ def _row(row: ClipRow, names: tuple[str, ...], joined: bool) -> str:
     way = direction(read)
     texts = "".join(
         f"<div><dt>{run_mark(at, name)}<small>{_count(row.errors[at])}</small></dt>"
-        f'<dd dir="{way}">{_marked(row.texts[0], row.texts[at + 1], row.ops[at], joined)}</dd></div>'
+        f'<dd dir="{way}">{marked_pair(row.texts[0], row.texts[at + 1], row.ops[at], joined)}</dd></div>'
         for at, name in enumerate(names)
     )
     return (
@@ -41,16 +41,6 @@ def _row(row: ClipRow, names: tuple[str, ...], joined: bool) -> str:
 
 def _count(errors: int) -> str:
     return f"{errors} {'error' if errors == 1 else 'errors'}" if errors else "✓ no error"
-
-
-def _marked(reference: str, hypothesis: str, ops: str, joined: bool) -> str:
-    from evals.report.diff import marked
-
-    steps = [sum(op in kinds for op in ops) for kinds in ("=SD", "=SI")]
-    if steps != [len(reference.split()), len(hypothesis.split())]:  # rows made by another program may lack texts
-        return escape(hypothesis) or '<span class="none">the text was not kept</span>'
-    found = marked(reference, hypothesis, ops)
-    return (found.replace("> <", "><") if joined else found) or '<span class="none">nothing was heard</span>'
 
 
 def _pager(found: ClipList) -> str:

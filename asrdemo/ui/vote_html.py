@@ -6,9 +6,8 @@ import math
 from html import escape
 
 from asrdemo.ui.compare_charts import interval_bar, send
-from asrdemo.ui.compare_html import direction, run_mark
+from asrdemo.ui.compare_html import direction, marked_pair, run_mark
 from asrdemo.ui.vote_handlers import Round, Session
-from evals.report.diff import marked
 from evals.votes import Standing
 
 EMPTY = (
@@ -73,7 +72,7 @@ def _revealed(session: Session, now: Round) -> str:
     found = align_words([now.reference] * 2, list(now.texts))
     rows = "".join(
         f"<div><dt>{'AB'[at]}<small>{_count(int(found.errors[at]))}</small></dt>"
-        f'<dd dir="{direction(now.reference)}">{_diff(now, at, found.ops[at])}</dd></div>'
+        f'<dd dir="{direction(now.reference)}">{marked_pair(now.reference, now.texts[at], found.ops[at], now.joined)}</dd></div>'
         for at in (0, 1)
     )
     return (
@@ -81,11 +80,6 @@ def _revealed(session: Session, now: Round) -> str:
         f'<span dir="auto">{_joined(now.reference, now.joined)}</span></p><dl class="sides">{rows}</dl></section>'
         f'<p class="pager">{following}</p>'
     )
-
-
-def _diff(now: Round, at: int, ops: str) -> str:
-    found = marked(now.reference, now.texts[at], ops)
-    return (found.replace("> <", "><") if now.joined else found) or '<span class="none">(no words)</span>'
 
 
 def _count(errors: int) -> str:

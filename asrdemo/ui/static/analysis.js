@@ -212,9 +212,15 @@
 
   // The focus stays where it was although the server drew that part anew
   const describe = (button) => {
-    const name = ["where", "drop", "toggle", "go", "save", "mark"].find((n) => n in button.dataset);
+    const name = ["where", "drop", "toggle", "go", "save", "mark", "clear", "reset", "close"].find((n) => n in button.dataset);
     return name ? `[data-${name}="${CSS.escape(button.dataset[name])}"]` : null;
   };
+
+  function refocus() {
+    if (!focus || (document.activeElement && document.activeElement !== document.body)) return;
+    const again = [...root().querySelectorAll(focus)].find((each) => each.offsetParent);
+    (again ?? root().querySelector(".headline, .nothing"))?.focus({ preventScroll: true });
+  }
 
   window.asrdemoAnalysis = {
     connect: (fire) => (trigger = fire),
@@ -234,6 +240,7 @@
       if (awaited !== subject()) return; // that was for an older filter
       settledOn = awaited;
       root()?.classList.remove("behind");
+      refocus();
     },
     settled(chosen = false) {
       ready ||= chosen;
@@ -244,7 +251,7 @@
       if (places && focus?.startsWith("[data-go")) places.scrollIntoView({ block: "nearest", behavior: "smooth" });
       const clip = detail()?.querySelector(".detail")?.dataset.clip;
       for (const row of root()?.querySelectorAll("[data-row]") ?? []) row.classList.toggle("open", row.dataset.row === clip);
-      if (focus && (document.activeElement === document.body || !document.activeElement)) root()?.querySelector(focus)?.focus();
+      refocus();
     },
   };
 
