@@ -86,7 +86,9 @@ def adjusted(
     use = scored.words > 0 if mask is None else mask & (scored.words > 0)
     clips = Clips.of(scored, column, scored.run(run), np.flatnonzero(use))
     levels = clips.levels(support, reference)
-    if levels.values[-1] is None and levels.errors[-1] < MIN_ERRORS:  # its factor would be nearly 0, or have no estimate
+    if (
+        levels.values[-1] is None and levels.errors[-1] < MIN_ERRORS
+    ):  # its factor would be nearly 0, or have no estimate
         lacking = levels.lacking
         clips = Clips.of(scored, column, scored.run(run), clips.at[levels.code < len(levels.values) - 1])
         levels = replace(clips.levels(support, reference), lacking=lacking)

@@ -31,6 +31,7 @@ import numpy as np
 REPLICATES = 1000
 LEVEL = 0.95
 MOST_BLOCKS = 4096
+LEAST_EFFECTIVE = 3.0  # of fewer blocks no interval of a rate is told: t of one or two degrees says anything
 _KEPT_BLOCKS = 8192  # up to so many blocks the draws are kept: 32 MiB for 1,000 replicates
 _CHUNK = 50  # replicates at a time otherwise
 _EXACT = 2.0**24  # float32 holds all whole numbers up to here
@@ -133,18 +134,17 @@ def rate_ends(
     """Low and high end of the intervals of rates (...), from their replicates (..., replicates).
 
     effective: (...) or what broadcasts to it. Both ends are 0 where the rate is; nan where the rate is nan or the
-    effective number of blocks is 1 or less.
+    effective number of blocks is below LEAST_EFFECTIVE.
     """
     from scipy import special
 
     mean = ratio(np.nansum(drawn, axis=-1), (~np.isnan(drawn)).sum(axis=-1))
     squares = np.nansum((drawn - mean[..., None]) ** 2, axis=-1)
     error = np.sqrt(ratio(squares, (~np.isnan(drawn)).sum(axis=-1) - 1))
-    freedom = np.where(effective > 1, effective - 1, np.nan)
+    freedom = np.where(effective >= LEAST_EFFECTIVE, effective - 1, np.nan)
     t = -special.stdtrit(freedom, (1 - level) / 2)
     apart = np.where((rates == 0) & np.isfinite(t), 0.0, t * ratio(error, rates))
-    with np.errstate(over="ignore"):  # one speaker of two made all errors: no upper end to speak of
-        return rates * np.exp(-apart), rates * np.exp(apart)
+    return rates * np.exp(-apart), rates * np.exp(apart)
 
 
 def p_values(estimates: np.ndarray, values: np.ndarray, effective: np.ndarray) -> np.ndarray:

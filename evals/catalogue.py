@@ -16,7 +16,8 @@ SHIPPED = Path(__file__).parents[1] / "demo"
 """Holds `results/`, made with this project's demo checkpoint; tests/test_demo_results.py makes them again."""
 
 MOST_CLIPS = 4_000_000
-"""Clips times results that stay loaded, of all combinations together; a million takes about 200 MB."""
+"""Clips times results that stay loaded, of all combinations together. A million takes 200 MB, and up to 1 GB once pages
+have asked for every column and crossing."""
 
 
 class Catalogue:

@@ -95,7 +95,7 @@ def _rates(
     if lacking or not units:
         return [Rate(np.nan, np.nan, np.nan)] * len(errors)
     low, high = bootstrap.rate_ends(errors / units, bootstrap.ratio(drawn_errors, drawn_units), np.array(effective))
-    high = np.where(errors == 0, NO_ERROR / units, high)
+    high = np.where((errors == 0) & ~np.isnan(high), NO_ERROR / units, high)
     return [Rate(float(e / units), float(a), float(b)) for e, a, b in zip(errors, low, high, strict=True)]
 
 

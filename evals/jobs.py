@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from asrdemo.errors import BusyError, NotFoundError, ResultError
+from asrdemo.errors import AsrDemoError, BusyError, NotFoundError, ResultError
 from asrdemo.types import Progress
 from evals.results import write_json
 
@@ -75,7 +75,7 @@ def stop(home: Path, id: str) -> None:
     """Ask a job to stop, as Ctrl-C would; nothing happens to one that is not running."""
     job = read(home, id)
     if job.state == "running":
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, KeyError):  # it has just ended, or not begun
             os.killpg(_json(job.folder / STATUS)["pid"], signal.SIGINT)
 
 
@@ -122,6 +122,17 @@ class Status:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self.write("running")
 
+    def __enter__(self) -> Status:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Says how it ended where it did not end well: also by a fault of ours, or for want of memory or disk."""
+        if isinstance(error, KeyboardInterrupt):
+            self.write("stopped")
+        elif error is not None:
+            told = str(error) if isinstance(error, AsrDemoError) else f"{type(error).__name__}: {error}"
+            self.write("failed", error=told)
+
     def progress(self, also: Progress | None = None) -> Progress:
         """A callable for `evaluate`; tells `also` too."""
 
@@ -161,6 +172,9 @@ def _launch(home: Path, folder: Path, arguments: tuple[str, ...], started: float
                 process.kill()
                 raise ResultError("The evaluation did not start in time: this machine is too busy. Try again.")
             time.sleep(0.02)
+        if not (folder / STATUS).exists():
+            said = (folder / LOG).read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
+            write_json(folder / STATUS, {"state": "failed", "error": said or "It ended before it began."})
     return read(home, folder.name)
 
 

@@ -23,6 +23,8 @@ from evals import confusions
 from evals.align import Alignments, align
 from evals.bootstrap import Interval, rate_interval
 from evals.score import Counts
+from evals.slices import USUAL_SUPPORT
+from evals.sums import Support
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,11 +62,13 @@ def phoneme_errors(
     *,
     voice: str = "",
     top: int = TOP,
+    support: Support = USUAL_SUPPORT,
     seed: int = 0,
 ) -> Phonemes:
     """PER of a run, over the clips of a mask. voice: by default that of the checkpoint's language.
 
-    Raises as `phonemise` does, and ResultError for Chinese, which espeak-ng does not read, or where no clip is left.
+    Raises as `phonemise` does, and ResultError for Chinese, which espeak-ng does not read, or where the clips of the
+    mask lack support; without a mask, whatever there is will do.
     """
     which = scored.run(run)
     at = np.arange(len(scored)) if mask is None else np.flatnonzero(mask)
@@ -73,6 +77,8 @@ def phoneme_errors(
         raise ResultError("PER is of no use for Chinese, which espeak-ng does not read by sound; its CER says as much.")
     if not len(at):
         raise ResultError("No clip is left to phonemise: the filter leaves out all of them.")
+    if mask is not None and (lacks := support.lacking(len(np.unique(scored.speaker[at])), int(scored.words[at].sum()))):
+        raise ResultError(f"Too little to say, {lacks}.")
     said, heard = (scored.column(name, which).take(pa.array(at)).to_pylist() for name in ("reference", "hypothesis"))
     refs, hyps, found = align_phonemes(said, heard, voice)
     steps = confusions.read(refs, hyps, found.ops)

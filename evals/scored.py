@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,7 @@ SEPARATORS = {"accents": " | ", "sentence_domain": ","}
 """Columns that may hold several values, and what lies between them."""
 
 _MOST_KEPT = 64  # columns, groupings and the like; at a million clips each takes 2 to 8 MB
+_MUCH_UNNAMED = 0.05  # share of the words without a speaker from which it is said
 _COUNTS = ("hits", "substitutions", "deletions", "insertions")
 _READ = ("clip", *_COUNTS, *(f"char_{name}" for name in _COUNTS))
 
@@ -43,7 +44,8 @@ class Scored:
 
     runs: name of each result. orders: (clips,) each, the row of each clip in the result's file.
     speaker: int32 (clips,), ascending, 0 to speakers - 1; clips without client_id are together one speaker.
-    speakers_known: False where no clip has a client_id: each is then a speaker of its own, and intervals are too narrow.
+    unnamed: how many clips have no client_id. Some are together speaker 0; where all have none each is a speaker of its
+    own, and intervals are too narrow.
     block: int32 (clips,), the speaker's block for resampling, 0 to blocks - 1, see evals.bootstrap. starts: the first
     clip of each stretch of clips of one speaker with the same texts in the columns read at first.
     words, characters: (clips,) of the reference, normalised. substitutions, deletions, insertions: words,
@@ -56,7 +58,7 @@ class Scored:
     orders: tuple[np.ndarray, ...]
     speaker: np.ndarray
     speakers: int
-    speakers_known: bool
+    unnamed: Literal["", "some", "all"]
     block: np.ndarray
     blocks: int
     starts: np.ndarray
@@ -75,8 +77,15 @@ class Scored:
     @property
     def caveat(self) -> str:
         """A sentence that belongs beside every interval of these clips, or ""."""
-        if self.speakers_known:
-            return ""
+        if self.unnamed != "all":
+            unknown = self.words[self.speaker == 0].sum() if self.unnamed else 0
+            share = float(unknown / max(1, self.words.sum()))
+            if share <= _MUCH_UNNAMED:
+                return ""
+            return (
+                f"Of {100 * share:.0f} % of the words the corpus does not say who speaks (no client_id); they count as "
+                "one speaker's, so intervals are wide."
+            )
         return (
             "This corpus does not say who speaks (no client_id), so each clip counts as a speaker of its own: "
             "intervals are too narrow and p too small, by a lot where few people recorded many clips."
@@ -177,7 +186,7 @@ def load(
     tables = [result.read(_READ) for result in results]
     orders, left_out = _joined([table["clip"] for table in tables], runs)
     texts = {name: _coded(results[0].read([name])[name]) for name in columns if is_text(name)}
-    speaker, known = _speakers(_coded(results[0].read(["client_id"])["client_id"]), orders[0])
+    speaker, unnamed = _speakers(_coded(results[0].read(["client_id"])["client_id"]), orders[0])
     order, starts = _stretches([*(each.codes[orders[0]] for each in texts.values()), speaker])
     orders, speaker = tuple(each[order] for each in orders), speaker[order]
     speakers = int(speaker[-1]) + 1
@@ -191,7 +200,7 @@ def load(
         orders=orders,
         speaker=speaker,
         speakers=speakers,
-        speakers_known=known,
+        unnamed=unnamed,
         block=block_of[speaker],
         blocks=int(block_of.max()) + 1,
         starts=starts,
@@ -269,19 +278,20 @@ def _coded(column: pa.ChunkedArray) -> Category:
     return Category(rank[codes], tuple(values.take(pa.array(order)).to_pylist()))
 
 
-def _speakers(clients: Category, order: np.ndarray) -> tuple[np.ndarray, bool]:
-    """A number for each speaker who has a clip here, in the order of their ids, and whether ids are known.
+def _speakers(clients: Category, order: np.ndarray) -> tuple[np.ndarray, Literal["", "some", "all"]]:
+    """A number for each speaker who has a clip here, in the order of their ids, and how many clips have no id.
 
-    Clips without id are together one speaker, the first: who knows how many they are. Where no clip has an id, each is
+    Those without id are together one speaker, the first: who knows how many they are. Where no clip has an id, each is
     a speaker of its own.
     """
     codes = clients.codes[order].astype(np.int64)
-    known = len(clients.values) > 1 or clients.values != ("",)
-    if not known:
+    blank = (codes == 0) & (clients.values[:1] == ("",))
+    unnamed: Literal["", "some", "all"] = "all" if blank.all() else "some" if blank.any() else ""
+    if unnamed == "all":
         codes = np.arange(len(codes))
     present = np.zeros(codes.max() + 1, dtype=bool)
     present[codes] = True
-    return (np.cumsum(present, dtype=np.int32) - 1).astype(np.int32)[codes], known
+    return (np.cumsum(present, dtype=np.int32) - 1).astype(np.int32)[codes], unnamed
 
 
 def _stretches(codes: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -129,7 +129,7 @@ def scored(made: Simulated, most_blocks: int | None = bootstrap.MOST_BLOCKS, see
         orders=(np.arange(len(made.words)),),
         speaker=made.speaker,
         speakers=speakers,
-        speakers_known=True,
+        unnamed="",
         block=block_of[made.speaker],
         blocks=int(block_of.max()) + 1,
         starts=np.flatnonzero(np.diff(made.speaker, prepend=-1)),

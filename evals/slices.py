@@ -38,7 +38,8 @@ def slice_table(
     by, slice, run; clips, speakers, words, hours: support. status: "ok", or "insufficient" with the reason and
     nothing else; a whole corpus is never insufficient. where: the filter that picks the slice, see evals.filters;
     missing where none does.
-    wer, low, high: pooled, a fraction, with its interval; without any error the high end is Poisson's. effective:
+    wer, low, high: pooled, a fraction, with its interval, nan for fewer than three effective speaker blocks; without
+    any error the high end is Poisson's. effective:
     number of speaker blocks, were they all alike. cer; substitutions, deletions, insertions: shares of the word errors,
     nan without any.
     rest: WER of the other clips of the mask, nan where they lack support. difference, difference_low, difference_high:
@@ -109,7 +110,8 @@ def _measured(found: Resampled) -> dict[str, np.ndarray]:
     errors = found.errors
     wer = bootstrap.ratio(errors, found.reference)
     low, high = bootstrap.rate_ends(wer, bootstrap.ratio(found.drawn_errors, found.drawn_words), found.effective)
-    high = np.where(errors == 0, bootstrap.ratio(np.array(NO_ERROR), found.reference), high)
+    none = (errors == 0) & ~np.isnan(high)
+    high = np.where(none, bootstrap.ratio(np.array(NO_ERROR), found.reference), high)
     return {
         "wer": wer,
         "low": low,

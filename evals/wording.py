@@ -18,6 +18,13 @@ def percent(rate: float) -> str:
     return f"{100 * rate:.{0 if abs(rate) >= 0.0995 else 1}f} %"
 
 
+def between(low: float, high: float) -> str:
+    """An interval, such as "95 % interval 8.3 % to 12 %"; nan ends are said to be missing."""
+    if low != low or high != high:
+        return "too few speakers for an interval"
+    return f"95 % interval {percent(low)} to {percent(high)}"
+
+
 def points(low: float, high: float, middle: float) -> str:
     """A difference of two rates with its interval, such as "+15 points, 8 to 22"."""
     digits = 0 if abs(middle) >= 0.0995 else 1

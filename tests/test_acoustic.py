@@ -107,7 +107,9 @@ def test_weights_laid_out_beforehand_change_no_bit(
 ) -> None:
     if not network._packs():
         pytest.skip("this CPU has no bfloat16 products")
-    packed = load(spec_of(tiny), "cpu", "bf16").emissions(spoken)
+    model = load(spec_of(tiny), "cpu", "bf16")
+    assert any(isinstance(module, network._Packed) for module in model._engine.modules())
+    packed = model.emissions(spoken)
     monkeypatch.setattr(network, "_packs", lambda: False)
     for one, other in zip(packed, load(spec_of(tiny), "cpu", "bf16").emissions(spoken), strict=True):
         assert np.array_equal(one.log_probs, other.log_probs)

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from asrdemo.acoustic.segments import (
     CONTEXT,
+    FIRST_PAUSE,
     GRID,
     HOP,
     LONGEST,
     SHORTEST,
     Cutter,
     Windows,
+    _surely_whole,
     frame_count,
     is_silent,
     segment,
@@ -69,6 +71,16 @@ def test_cuts_do_not_depend_on_how_the_sound_arrives(pattern: list[tuple[float, 
     assert found == segment(samples)
     assert [s.start for s in found[1:]] == [s.end for s in found[:-1]], "without gaps"
     assert all(s.end - s.start >= (SHORTEST // 2 - GRID) * HOP for s in found[:-1]), "half a silent stretch at least"
+
+
+@pytest.mark.parametrize("end", [True, False], ids=["at the end", "within"])
+@pytest.mark.parametrize("frames", range(FIRST_PAUSE - 2, FIRST_PAUSE + 3))
+def test_the_quick_answer_knows_how_long_a_pause_may_be(frames: int, end: bool) -> None:
+    loud = np.full(250 * HOP, 0.3, np.float32)
+    samples = np.concatenate([loud, np.zeros(frames * HOP, np.float32), loud[: 0 if end else 50 * HOP]])
+    cutter = Cutter()
+    assert segment(samples) == [*cutter.push(samples), *cutter.finish()]
+    assert _surely_whole(samples) == (frames < FIRST_PAUSE)
 
 
 @settings(deadline=None, max_examples=60)

@@ -38,7 +38,7 @@ def visit(start_browser: Callable, url: str) -> Callable:  # noqa: F811
         page.set_default_timeout(WAIT)
         page.watch = Watch(page, url)
         page.goto(f"{url}?tab=compare{query}")
-        page.wait_for_selector("#compare-cards .card")
+        page.wait_for_selector("#compare-parts [role=tab]")
         return page
 
     return open_page
@@ -88,8 +88,10 @@ def test_corpus_slice_clips_and_hearing_one(visit: Callable) -> None:
     page.locator(".corpora .chip", has_text="Only").click()
     expect(page.locator(".corpora header")).to_contain_text("316 clips")
     page.locator(".bubble.better").first.focus()
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("JSON.parse(document.activeElement.dataset.send).x") == 2
     page.keyboard.press("Enter")
-    expect(page.locator("#corpus-clips h3")).to_contain_text("word error")
+    expect(page.locator("#corpus-clips h3")).to_contain_text("2 word errors in demo-en-greedy")
     page.locator("#corpus-clips .play").first.click()
     page.wait_for_function("document.querySelector('#corpus-player #duration')?.textContent > '0:00'")
     with page.expect_download() as download:

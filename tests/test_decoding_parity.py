@@ -247,8 +247,8 @@ def test_no_progress_bar_of_kenlm_is_seen(lm: LanguageModel, capfd: pytest.Captu
 
 
 def test_what_others_say_while_a_model_loads_is_not_lost(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ValueError, match="broken"), engines._without_progress_bar():
-        os.write(2, b"Reading /some/lm.arpa\nsomething else\n----5---10---15--100\n****\n")
+    with pytest.raises(ValueError, match="broken"), engines._without_progress_bar(Path("/some/lm.arpa")):
+        os.write(2, b"Reading /some/lm.arpa\nReading another file failed\n----5---10---15--100\n****\n")
         raise ValueError("broken")
     os.write(2, b"afterwards\n")
-    assert capfd.readouterr().err == "something else\nafterwards\n"
+    assert capfd.readouterr().err == "Reading another file failed\nafterwards\n"

@@ -64,7 +64,9 @@ def test_clips_without_client_id_are_together_one_speaker(tmp_path: Path) -> Non
     scored = load([write(tmp_path / "a", changed(TABLES[0], "client_id", blank))])
     assert scored.speakers == len({id for id in blank if id}) + 1
     assert np.bincount(scored.speaker)[0] == blank.count("")
-    assert scored.speakers_known and scored.caveat == ""
+    assert scored.unnamed == "some" and "of the words the corpus does not say who speaks" in scored.caveat
+    ids[0] = ""
+    assert load([write(tmp_path / "b", changed(TABLES[0], "client_id", ids))]).caveat == "", "one clip is no matter"
 
 
 def test_where_nobody_has_an_id_each_clip_counts_and_that_is_said(tmp_path: Path) -> None:

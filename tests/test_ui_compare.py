@@ -21,7 +21,7 @@ from asrdemo.ui import compare_clip_html, compare_corpus_html, compare_list_html
 from asrdemo.ui import compare_corpus_handlers as corpus_handlers
 from asrdemo.ui.compare_clip_handlers import Comparison, Heard, Lane, Take
 from asrdemo.ui.compare_corpus_handlers import View
-from asrdemo.ui.compare_html import direction, interlinear, marked
+from asrdemo.ui.compare_html import direction, interlinear, marked, marked_pair
 from asrdemo.ui.services import Services
 from asrdemo.ui.shelves import Shelf
 from asrdemo.ui.vote_handlers import Session
@@ -160,6 +160,14 @@ def test_marks_are_more_than_colour_and_nothing_gets_out() -> None:
     below = Reader(interlinear(columns, ["read", "A"]))
     assert "≠" in below.text and "+" in below.text and not below.find("img")
     assert marked(side_by_side(["你 好", "你 们 好"]), 1, True, "x").startswith("你<ins")
+
+
+def test_a_pair_is_marked_by_the_alignment_that_was_counted() -> None:
+    html = marked_pair("a b <c>", "a x y <c>", "=SI=", False)
+    assert Reader(html).text.startswith("a in the script, not here: b here, not in the script: x y")
+    assert html.endswith("&lt;c&gt;")
+    assert "nothing was heard" in marked_pair("", "", "", False) and "struck" not in marked_pair("a", "a", "=", False)
+    assert marked_pair("a", "<b>", "", False) == "&lt;b&gt;", "rows whose alignment is missing show what was heard"
 
 
 def test_direction_is_that_of_the_reference() -> None:

@@ -1,7 +1,7 @@
 """Audits that are kept, so that the second look at a corpus takes no time: `<home>/audits/<corpus>-<key>.json`.
 
-The key changes with the tables, with what asrdemo.measure has found out since, and with the profile; not with clips
-that come or go without their table, which only a look anew sees.
+The key changes with the place and its tables, with what asrdemo.measure has found out since, and with the profile; not
+with clips that come or go without their table, which only a look anew sees.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ def make(corpus: Corpus, profile: str, progress: Progress | None = None) -> Audi
 
 
 def _file(corpus: Corpus, profile: str) -> Path:
-    told = [_FORMAT, kept.VERSION, profile, corpus.language]
+    reported = corpus.root / "reported.tsv"
+    said = reported.stat() if reported.is_file() else None
+    told: list[object] = [_FORMAT, kept.VERSION, profile, corpus.language, str(corpus.root.resolve())]
+    told += [said.st_size, said.st_mtime_ns] if said else []
     for split in corpus.splits:
         told += [split, corpus.fingerprint(split), corpus.measurements(split) is not None]
     key = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]

@@ -15,8 +15,9 @@ import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ from asrdemo.decoding.language_model import LanguageModel
 from asrdemo.errors import DecodingError
 from asrdemo.types import DecoderOptions
 
-_KENLM_SAYS = re.compile(rb"(?m)^(Loading the LM will be faster.*|Reading .*|-{4}5-{3}10.*100|\*+)\n")
+_KENLM_SAYS = rb"(?m)^(Loading the LM will be faster.*|Reading %s|-{4}5-{3}10.*100|\*+)\n"
 KEPT = 4  # built decoders, and prepared language models, in memory
 LARGEST_REBUILT = 200 * 2**20  # bytes; a larger model would be read again too slowly whenever a weight changes
 
@@ -171,7 +172,7 @@ def _fast(
         if lm is None:
             return BeamSearchDecoder(list(labels))
         words = None if lm.unigrams is None else list(lm.unigrams)
-        with _without_progress_bar():
+        with _without_progress_bar(lm.path):
             return BeamSearchDecoder(
                 list(labels),
                 kenlm_model_path=str(lm.path),
@@ -190,18 +191,19 @@ def _fast(
 
 
 @contextmanager
-def _without_progress_bar() -> Iterator[None]:
+def _without_progress_bar(path: Path) -> Iterator[None]:
     """KenLM draws a progress bar on file descriptor 2, from C++, and this library cannot tell it not to.
 
-    The descriptor leads to a file meanwhile. Whatever else was written there, by other threads for instance, is passed
-    on at the end: nobody's message is lost. One decoder is built at a time (see Kept), so this never nests.
+    The descriptor leads to a file meanwhile; what else was written there, by other threads for instance, is passed on
+    at the end. One decoder is built at a time (see Kept), so this never nests. Where it cannot be done, the bar shows.
     """
-    try:
-        stderr = os.dup(2)
-    except OSError:  # a process without stderr shows no bar either
-        yield
-        return
-    with tempfile.TemporaryFile() as file:
+    with ExitStack() as undo:
+        try:
+            file = undo.enter_context(tempfile.TemporaryFile())
+            stderr = os.dup(2)
+        except OSError:
+            yield
+            return
         os.dup2(file.fileno(), 2)
         try:
             yield
@@ -209,4 +211,6 @@ def _without_progress_bar() -> Iterator[None]:
             os.dup2(stderr, 2)
             os.close(stderr)
             file.seek(0)
-            os.write(2, _KENLM_SAYS.sub(b"", file.read()))
+            kenlm = _KENLM_SAYS % re.escape(os.fsencode(path))
+            with suppress(OSError):  # nobody reads it
+                os.write(2, re.sub(kenlm, b"", file.read()))

@@ -179,6 +179,8 @@ def _card(title: str, short: str, help_: str, figure: str, note: str, main: bool
 
 
 def _between(rate: Rate) -> str:
+    if rate.high != rate.high:
+        return f"too few speakers for an interval {tip('interval')}"
     return f"{100 * rate.low:.1f} to {percent(rate.high)} {tip('interval')}"
 
 

@@ -44,21 +44,25 @@ def grid_chart(grid: ErrorGrid, base: str, run: str) -> str:
     height = side + _TOP + 48
     parts = [f'<svg class="grid-chart" viewBox="0 0 {side + _LEFT + 8} {height}" role="group" aria-label="{_GRID}">']
     parts += _grid_axes(size, base, run)
+    marks: list[str] = []
     for x in range(size):
         for y in range(size):
             if clips := int(grid.clips[x, y]):
-                parts.append(_bubble(x, y, clips, most, size, (base, run)))
-    return "".join([*parts, "</svg>"])
+                marks.append(_bubble(x, y, clips, most, size, (base, run), first=not marks))
+    return "".join([*parts, *marks, "</svg>"])
 
 
-_GRID = "Clips by their word errors in both results. Each mark is a button that lists its clips."
+_GRID = (
+    "Clips by their word errors in both results. Each mark is a button that lists its clips; arrow keys go from one to "
+    "the next."
+)
 
 
 def _place(x: int, y: int, size: int) -> tuple[float, float]:
     return _LEFT + _CELL * (x + 0.5), _TOP + _CELL * (size - y - 0.5)
 
 
-def _bubble(x: int, y: int, clips: int, most: int, size: int, names: tuple[str, str]) -> str:
+def _bubble(x: int, y: int, clips: int, most: int, size: int, names: tuple[str, str], first: bool) -> str:
     cx, cy = _place(x, y, size)
     radius = round(3 + 9 * math.log1p(clips) / math.log1p(most), 1)
     many = f"{clips:,} {'clip' if clips == 1 else 'clips'}"
@@ -68,10 +72,10 @@ def _bubble(x: int, y: int, clips: int, most: int, size: int, names: tuple[str, 
         mark = f'<rect x="{cx - radius}" y="{cy - radius}" width="{2 * radius}" height="{2 * radius}" rx="1.5"/>'
     else:
         mark = f'<circle cx="{cx}" cy="{cy}" r="{radius}"/>'
+    about = f'role="button" tabindex="{0 if first else -1}" aria-label="{escape(says)}" {send({"x": x, "y": y})}'
     return (
-        f'<g class="bubble {kind}" role="button" tabindex="0" {send({"x": x, "y": y})} aria-label="{escape(says)}">'
-        f'<title>{escape(says)}. Click to hear them.</title><rect class="hit" x="{cx - 13}" y="{cy - 13}" width="26" '
-        f'height="26"/>{mark}</g>'
+        f'<g class="bubble {kind}" {about}><title>{escape(says)}. Click to hear them.</title>'
+        f'<rect class="hit" x="{cx - 13}" y="{cy - 13}" width="26" height="26"/>{mark}</g>'
     )
 
 

@@ -105,7 +105,9 @@ def _wire(services: Services, tab: gr.Tab, p: Parts) -> None:
             _clips(services, view, cell, 0),
         )
 
-    tab.select(told(opened), [p.view, p.link], outputs, js="(view) => [view, window.asrdemoCompare.asked()]", **CALL)
+    tab.select(
+        told(opened), [p.view, p.link], outputs, js="(view) => [view, window.asrdemoCompare?.asked() ?? '']", **CALL
+    )
     gr.on(
         [p.results.input, p.base.input, p.by.input], told(changed), [p.view, p.results, p.base, p.by], outputs,
         show_progress_on=p.figures, trigger_mode="always_last", **CALL,

@@ -1,7 +1,6 @@
 """What the Corpora page does: plain functions, values in, values out.
 
-Visitors choose among the corpora of models.yaml by id, and among the clips that an audit lists by number; no path comes
-from them.
+Visitors choose among the corpora of models.yaml by id, and among the clips that an audit lists; no other file is read.
 """
 
 from __future__ import annotations
@@ -63,22 +62,20 @@ def measured(services: Services, id: str, progress: Progress | None = None) -> s
     return look(services, id, progress)
 
 
-def play(services: Services, id: str, number: int) -> tuple[tuple[int, np.ndarray], str]:
-    """A clip of the list of suspicious ones as (rate, int16 samples), its first minute, and what to call it.
+def play(services: Services, id: str, name: str) -> tuple[int, np.ndarray]:
+    """A clip that the audit calls suspicious as (rate, int16 samples), its first minute.
 
-    Raises NotFoundError for a number that is not in the list, AudioError for a clip that cannot be decoded.
+    Raises NotFoundError for a name that it does not, AudioError for a clip that cannot be decoded.
     """
     from asrdemo.audio import read_clip
 
     spec = services.registry.corpus(id)
     found = _kept(services, spec)
-    rows = corpora_html.listed(found.suspicious, LISTED) if found else []
-    if not 0 <= number < len(rows):
-        raise NotFoundError(f"There is no clip {number + 1} in this list; look through the corpus again.")
-    name = rows[number]["clip"]
+    if found is None or all(row["clip"] != name for row in found.suspicious):
+        raise NotFoundError(f"Clip {name[:80]!r} is not in this list any more; look through the corpus again.")
     clip = read_clip(_open(services, spec).audio(name), name=name, settings=services.settings, allow_silent=True)
     samples = np.clip(clip.samples[: int(LONGEST_S * SAMPLE_RATE)], -1, 1)
-    return (SAMPLE_RATE, (samples * 32767).astype(np.int16)), name
+    return SAMPLE_RATE, (samples * 32767).astype(np.int16)
 
 
 def _open(services: Services, spec: CorpusSpec, progress: Progress | None = None) -> Corpus:

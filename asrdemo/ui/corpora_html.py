@@ -112,7 +112,8 @@ def _suspicious(found: Audit, most: int) -> str:
     if not rows:
         return _section("Suspicious clips", "None was found.")
     items = "".join(
-        f'<li><button type="button" data-pick="{i}">{_PLAY}<span class="file">{escape(row["clip"])}</span></button>'
+        f'<li><button type="button" data-pick="{i}" data-name="{escape(row["clip"])}">{_PLAY}'
+        f'<span class="file">{escape(row["clip"])}</span></button>'
         f'<span class="why">{escape(row["reason"])}: {escape(row["detail"])}</span>'
         f'<span class="split">{escape(row["split"])}</span></li>'
         for i, row in enumerate(rows)

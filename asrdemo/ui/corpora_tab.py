@@ -10,7 +10,6 @@ from asrdemo.ui import corpora_handlers as handlers
 from asrdemo.ui import corpora_html
 from asrdemo.ui.services import Services
 from asrdemo.ui.theme import script
-from asrdemo.ui.transcribe_handlers import number
 from asrdemo.ui.wiring import PLAIN, PRIVATE, reporter, told
 
 PROGRESS = gr.Progress()  # a default argument; Gradio hands each call its own
@@ -61,7 +60,8 @@ def _wire(
         return handlers.measured(services, id, reporter(progress)), gr.update(value=None, visible=False)
 
     def play(id: str, event: gr.EventData) -> Any:
-        sound, name = handlers.play(services, id, number(event._data))
+        name = str((event._data or {}).get("name"))
+        sound = handlers.play(services, id, name)
         return gr.update(value=sound, label=name, visible=True, autoplay=True)
 
     both: dict[str, Any] = {"inputs": corpus, "outputs": [found, player], **PRIVATE, **ALONE}

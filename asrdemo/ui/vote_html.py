@@ -70,9 +70,10 @@ def _revealed(session: Session, now: Round) -> str:
     from evals.align import align_words
 
     found = align_words([now.reference] * 2, list(now.texts))
+    way = direction(now.reference)
+    sides = [marked_pair(now.reference, now.texts[at], found.ops[at], now.joined) for at in (0, 1)]
     rows = "".join(
-        f"<div><dt>{'AB'[at]}<small>{_count(int(found.errors[at]))}</small></dt>"
-        f'<dd dir="{direction(now.reference)}">{marked_pair(now.reference, now.texts[at], found.ops[at], now.joined)}</dd></div>'
+        f'<div><dt>{"AB"[at]}<small>{_count(int(found.errors[at]))}</small></dt><dd dir="{way}">{sides[at]}</dd></div>'
         for at in (0, 1)
     )
     return (

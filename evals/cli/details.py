@@ -11,7 +11,7 @@ from typing import Any
 from asrdemo.cli.common import command, table
 from evals.cli import options
 from evals.cli.reports import records, scored_and_mask
-from evals.wording import count
+from evals.wording import between, count
 
 _COUNTS = ("scorer", "words", "hits", "substitutions", "deletions", "insertions", "errors", "wer %")
 
@@ -50,9 +50,9 @@ def run_phonemes(args: argparse.Namespace) -> int:
         per = asdict(found.interval) | {"voice": found.voice, "phonemes": found.counts.reference}
         print(json.dumps(per | lists, ensure_ascii=False, indent=1))
         return 0
-    rate, low, high = (100 * x for x in (found.interval.rate, found.interval.low, found.interval.high))
     size = f"{count(found.counts.reference, 'phoneme')} in {count(found.counts.clips, 'clip')}"
-    print(f"PER {rate:.1f} % (95 % interval {low:.1f} to {high:.1f}), {size}, espeak-ng voice {found.voice}")
+    interval = between(found.interval.low, found.interval.high)
+    print(f"PER {100 * found.interval.rate:.1f} % ({interval}), {size}, espeak-ng voice {found.voice}")
     for name, rows in lists.items():
         print(f"\n{name}\n{table(rows) if rows else 'none'}")
     return 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from asrdemo import text
 from asrdemo.cli.common import command, progress, start, table, with_checkpoint
-from asrdemo.errors import AsrDemoError, ConfigError
+from asrdemo.errors import ConfigError
 from asrdemo.types import Progress
 from evals.cli import options
 
@@ -27,16 +27,8 @@ def run_run(args: argparse.Namespace) -> int:
         return _run(args, watched)
     from evals.jobs import Status
 
-    status = Status(args.status)
-    try:
-        code = _run(args, status.progress(watched), status)
-    except (AsrDemoError, OSError) as error:  # a full disk, too
-        status.write("failed", error=str(error))
-        raise
-    except KeyboardInterrupt:
-        status.write("stopped")
-        raise
-    return code
+    with Status(args.status) as status:
+        return _run(args, status.progress(watched), status)
 
 
 def _run(args: argparse.Namespace, watched: Progress | None, status: Status | None = None) -> int:

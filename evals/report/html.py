@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from evals.report import charts, diff, provenance
 from evals.report.findings import TOP, Findings
 from evals.report.style import STYLE
-from evals.wording import count, percent
+from evals.wording import between, count, percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,8 +77,8 @@ def _lead(f: Findings) -> str:
             sentences.append(f"<p><b>{escape(row['run'])}</b>: too little to say, {escape(row['reason'])}.</p>")
             continue
         sentences.append(
-            f"<p><b>{escape(row['run'])}</b> gets <b>{percent(row['wer'])}</b> of the words wrong (95 % interval "
-            f"{percent(row['low'])} to {percent(row['high'])}).</p>"
+            f"<p><b>{escape(row['run'])}</b> gets <b>{percent(row['wer'])}</b> of the words wrong "
+            f"({between(row['low'], row['high'])}).</p>"
         )
     row = next(iter(_rows(f.headline)))
     support = f"{count(row['clips'], 'clip')}, {count(row['speakers'], 'speaker')}, {row['hours']:.1f} hours"
@@ -136,7 +136,7 @@ def _comparison(f: Findings) -> str:
             ]
         )
     heads = [name for name in _COMPARED if several or name != "result"]
-    compared = "Each result" if several else escape(f.scored.runs[1]).capitalize()
+    compared = "Each result" if several else escape(f.scored.runs[1])
     note = (
         f"{compared} against {escape(f.scored.runs[0])}, clip by clip, in points of WER (below 0: better). Interval "
         "and p: speakers are resampled, both results with the same draws. Both p: corrected for all rows of this table "
@@ -236,8 +236,8 @@ def _phonemes(f: Findings) -> str:
     if not f.phonemes:
         return _section("Misheard, or only misspelt?", f'<p class="note">{escape(f.no_phonemes)}</p>')
     said = "".join(
-        f"<p><b>{escape(each.run)}</b> gets <b>{percent(each.interval.rate)}</b> of the phonemes wrong (95 % interval "
-        f"{percent(each.interval.low)} to {percent(each.interval.high)}).</p>"
+        f"<p><b>{escape(each.run)}</b> gets <b>{percent(each.interval.rate)}</b> of the phonemes wrong "
+        f"({between(each.interval.low, each.interval.high)}).</p>"
         for each in f.phonemes
     )
     first = f.phonemes[0]

@@ -10,7 +10,25 @@ const send = (event) => {
 element.addEventListener("click", send);
 element.addEventListener("keydown", (event) => {
   if (event.target.tagName !== "BUTTON" && (event.key === "Enter" || event.key === " ")) send(event);
+  const step = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
+  const bubble = event.target.closest(".bubble");
+  if (bubble && step) (event.preventDefault(), move(bubble, step));
 });
+
+// Of a chart's marks one is in the tab order; arrow keys go to the nearest one that way.
+const move = (from, [right, up]) => {
+  const at = (bubble) => JSON.parse(bubble.dataset.send);
+  const here = at(from);
+  const distance = (bubble) => {
+    const [dx, dy] = [at(bubble).x - here.x, at(bubble).y - here.y];
+    const along = dx * right + dy * up;
+    return along > 0 ? along + 2 * Math.abs(dx * up) + 2 * Math.abs(dy * right) : Infinity;
+  };
+  const others = [...element.querySelectorAll(".bubble")].sort((a, b) => distance(a) - distance(b));
+  if (!others.length || distance(others[0]) === Infinity) return;
+  element.querySelectorAll(".bubble").forEach((bubble) => bubble.setAttribute("tabindex", bubble === others[0] ? 0 : -1));
+  others[0].focus();
+};
 
 // What is compared is in the address, to be sent to others; see compare_link.js.
 const write = () => {

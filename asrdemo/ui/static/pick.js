@@ -3,5 +3,5 @@ element.addEventListener("click", (event) => {
   const button = event.target.closest("[data-pick]");
   if (!button) return;
   element.querySelectorAll("[data-pick]").forEach((other) => other.classList.toggle("picked", other === button));
-  trigger("click", { pick: Number(button.dataset.pick) });
+  trigger("click", { pick: Number(button.dataset.pick), name: button.dataset.name });
 });
