@@ -1,7 +1,8 @@
 """Pictures of the pages for the README: `python -m tests.screenshots`, with Chromium and playwright at hand.
 
 Serves the real thing on a free port, clicks through it with a clip of the demo corpus at the microphone, and writes
-docs/transcribe-desktop.png, docs/transcribe-phone.png and docs/live-desktop.png, each below LIMIT bytes.
+docs/transcribe-desktop.png, transcribe-phone.png, live-desktop.png, analysis-desktop.png and compare-desktop.png, each
+below LIMIT bytes.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from asrdemo.ui.examples import Example, examples
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 LIMIT = 150_000
 LIVE_CLIPS = 4
+SCOTTISH = 5  # the example that is hardest
 
 
 def transcribe(page: Page, url: str, card: int) -> None:
@@ -44,6 +46,22 @@ def live(page: Page, url: str, seconds: float) -> None:
     page.wait_for_selector(".live[data-state=listening]", timeout=120_000)
     page.wait_for_timeout(int(seconds * 1000))
     page.wait_for_function("document.querySelector('[data-live=tentative]').textContent.split(' ').length >= 3")
+
+
+def analysis(page: Page, url: str) -> None:
+    """The shipped result, its late parts there."""
+    page.goto(f"{url}?tab=analysis")
+    page.wait_for_selector("#analysis .finding", timeout=120_000)
+    page.wait_for_timeout(2000)
+
+
+def compare(page: Page, url: str, card: int) -> None:
+    """A clip in two lanes."""
+    page.goto(f"{url}?tab=compare")
+    page.locator("#compare-cards .card").nth(card).click()
+    page.wait_for_selector(".comparison[aria-busy=false]", timeout=120_000)
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(2000)
 
 
 def microphone(found: list[Example], folder: Path) -> tuple[Path, float]:
@@ -82,6 +100,10 @@ def main(card: int = 0) -> None:
         desktop = browser.new_page(viewport={"width": 1280, "height": 960}, color_scheme="light")
         transcribe(desktop, url, card)
         save(desktop, "transcribe-desktop")
+        analysis(desktop, url)
+        save(desktop, "analysis-desktop")
+        compare(desktop, url, SCOTTISH)
+        save(desktop, "compare-desktop")
         phone = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="light", is_mobile=True)
         transcribe(phone, url, card)
         save(phone, "transcribe-phone")
