@@ -44,9 +44,9 @@ class Support:
         """Why a slice is insufficient, "" if it is not."""
         lacks = []
         if speakers < self.speakers:
-            lacks.append(f"{speakers} of {self.speakers} speakers")
+            lacks.append(f"{speakers} of the {self.speakers} speakers needed")
         if words < self.words:
-            lacks.append(f"{words} of {self.words} words")
+            lacks.append(f"{words} of the {self.words} words needed")
         return ", ".join(lacks)
 
 

@@ -35,7 +35,7 @@ def test_adjusted_compares_with_the_others_or_a_reference(capsys):
     assert [row["value"] for row in found["values"]] == ["female_feminine"]
     assert "with clip length alike" in found["values"][0]["sentence"]
     code, out, _ = call(capsys, "adjusted", BEAM, "--by", "age")
-    assert "sixties: insufficient, 1 of 10 speakers" in out
+    assert "sixties: insufficient, 1 of the 10 speakers needed" in out
 
 
 @pytest.mark.parametrize(

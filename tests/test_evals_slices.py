@@ -136,7 +136,7 @@ def test_too_little_support_gives_no_number(scored: Scored) -> None:
     table = slice_table(scored, ["gender"], np.arange(len(scored)) < 3, support=Support())
     assert set(table["status"]) == {"insufficient"}
     lacking = table
-    assert (lacking["reason"].str.match(r"\d+ of 10 speakers(, \d+ of 100 words)?")).all()
+    assert (lacking["reason"].str.match(r"\d+ of the 10 speakers needed(, \d+ of the 100 words needed)?")).all()
     for column in ("wer", "low", "high", "cer", "rest", "difference", "p", "p_bh", "substitutions", "effective"):
         assert lacking[column].isna().all()
     words = slice_table(scored, ["age"], support=Support(speakers=2, words=10**6))

@@ -133,7 +133,7 @@ def test_several_results_stand_side_by_side(desk: Desk) -> None:
 
 def test_too_little_is_said_and_counted(desk: Desk) -> None:
     html = handlers.headline(handlers.look(desk, f"?{SCOTTISH}&age=sixties"))
-    assert "Too little to give a rate: 1 of 10 speakers" in html and "errors in" in html
+    assert "Too little to give a rate: 1 of the 10 speakers needed" in html and "errors in" in html
 
 
 def test_texts_are_escaped() -> None:
@@ -168,7 +168,7 @@ def test_a_row_is_a_button_that_adds_its_filter(desk: Desk, scored: Scored) -> N
 def test_insufficient_slices_say_why_and_come_last(desk: Desk) -> None:
     _, charts = handlers.where(handlers.look(desk, ""))
     by_age = charts[charts.index("By age") : charts.index("By clip length")]
-    assert "too little: 8 of 10 speakers" in by_age
+    assert "too little: 8 of the 10 speakers needed" in by_age
     assert by_age.index("line little") > by_age.rindex('class="line" ')
 
 

@@ -201,7 +201,7 @@ def test_a_slice_moves_every_number(services: Services) -> None:
 def test_too_little_speech_gives_no_number(services: Services) -> None:
     found = corpus_handlers.figures(services, replace(SHIPPED, where="seconds.min=8.0"))
     html = compare_corpus_html.figures_html(found)
-    assert "Too little speech for a verdict: 2 of 10 speakers" in html and "nan" not in html
+    assert "Too little speech for a verdict: 2 of the 10 speakers needed" in html and "nan" not in html
 
 
 def test_an_equal_result_is_no_winner(services: Services, tmp_path: Path) -> None:

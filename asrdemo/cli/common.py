@@ -83,7 +83,7 @@ def command(
     made: argparse.ArgumentParser = commands.add_parser(
         name,
         help=what,
-        description=what[0].upper() + what[1:] + ".",
+        description=what[0].upper() + what[1:] + ("" if what.endswith("?") else "."),
         epilog=f"Example: {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -85,6 +85,9 @@ def audit(
             progress(i + 1, len(chosen), "looking through the splits")
     out.overlaps.extend(_overlap(a, b, seen) for a, b in combinations(chosen, 2))
     out.characters.extend(_characters(counts))
+    heard = [row["split"] for row in out.splits if row["measured"]]
+    if heard:
+        out.notes.append(f"Every clip was decoded, and its sound looked at: {', '.join(heard)}.")
     unmeasured = [row["split"] for row in out.splits if not row["measured"]]
     if unmeasured:
         out.notes.append(f"Not measured, so silence, clipping and true lengths are not known: {', '.join(unmeasured)}.")

@@ -18,7 +18,7 @@ from asrdemo.corpus.auditing import Audit, audit
 from asrdemo.corpus.release import Corpus
 from asrdemo.types import Progress
 
-_FORMAT = 1  # raise when the same corpus would be audited otherwise
+_FORMAT = 2  # raise when the same corpus would be audited otherwise
 
 
 def known(corpus: Corpus, profile: str) -> Audit | None:

@@ -18,6 +18,7 @@ import torch
 import transformers
 from transformers import TrainingArguments, Wav2Vec2ForCTC
 
+from asrdemo import corpus
 from asrdemo.errors import AsrDemoError, TrainingError
 from asrdemo.finetune import data, loop
 from asrdemo.finetune import model as models
@@ -40,6 +41,8 @@ def run(
         raise TrainingError(f"The run directory {folder.name!r} already holds a run; resume it or name another.")
     if resume and not checkpoint:
         raise TrainingError(f"The run directory {folder.name!r} holds no checkpoint to resume from.")
+    for source in (*recipe.train, *recipe.dev):
+        corpus.open_corpus(recipes.resolve_folder(source.folder))  # before hours of another are decoded
     arguments = _arguments(recipe, folder)  # joins the other processes, where there are any
     first = arguments.process_index == 0
     transformers.set_seed(recipe.seed)

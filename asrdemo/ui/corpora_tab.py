@@ -30,7 +30,7 @@ def build(services: Services, tab: gr.Tab) -> None:
     gr.HTML(
         '<p class="hint">An audit reads the tables: what there is, what is missing, what does not fit. <em>Audit every '
         "sound</em> also decodes all clips for silence, clipping and wrong lengths, which takes minutes for an hour of "
-        "clips or two; what is done is kept.</p>",
+        "clips or two; what is done is kept. The list is that of <code>models.yaml</code>: add yours there.</p>",
         **PLAIN,
     )
     player = gr.Audio(

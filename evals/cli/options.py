@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from asrdemo.cli.common import with_language_model
 from asrdemo.cli.transcribe import decoder_options
-from asrdemo.errors import ConfigError
+from asrdemo.errors import ConfigError, NotFoundError
 from asrdemo.registry import CheckpointSpec, LanguageModelSpec, Registry
 from asrdemo.transcribe import Transcriber
 from asrdemo.types import DecoderOptions
@@ -83,6 +83,12 @@ def chosen(
 ) -> tuple[DecoderOptions, LanguageModelSpec | None]:
     """The checkpoint's decoder with what the command line changes, and its language model."""
     known = with_language_model(known, args.lm or "")
+    own = known.checkpoint(checkpoint).decoder.lm
+    if args.lm is None and own is not None and own not in known.language_models:
+        raise NotFoundError(
+            f"Language model {own!r} is not in models.yaml; give its file with --lm FILE, or --lm none, or one of: "
+            f"{', '.join(known.language_models) or 'none there'}."
+        )
     options = decoder_options(args, Transcriber(known), checkpoint)
     return options, known.language_model(options.lm) if options.lm else None
 

@@ -56,6 +56,8 @@ def run_worst(args: argparse.Namespace) -> int:
         return 0
     for at, sentence in enumerate(found.answers["sentence"], start=1):
         print(f"{at}. {sentence}")
+    if not len(found.answers):
+        print("Nothing stood out on speakers that the search had not seen.")
     print(found.note, file=sys.stderr)
     return 0
 
@@ -118,6 +120,8 @@ def _print(found: pd.DataFrame, columns: tuple[str, ...], as_json: bool) -> None
 
 
 def _cell(name: str, value: Any) -> Any:
+    if name == "reason":
+        return f"insufficient: {value}" if value else ""
     if not isinstance(value, float):
         return value
     if value != value:

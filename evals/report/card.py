@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from evals.results import Result
+
+
+def _slug(name: str) -> str:
+    """A corpus's name as the Hub writes ids."""
+    return re.sub(r"[^a-z0-9.-]+", "_", name.lower()).strip("_") or "corpus"
 
 
 def model_index(results: Sequence[Result]) -> str:
@@ -31,7 +37,7 @@ def model_index(results: Sequence[Result]) -> str:
                 EvalResult(
                     task_type="automatic-speech-recognition",
                     task_name="Automatic Speech Recognition",
-                    dataset_type="common_voice",
+                    dataset_type=_slug(corpus["name"]),
                     dataset_name=corpus["name"],
                     dataset_config=pins["checkpoint"]["language"] or None,
                     dataset_split=corpus["split"],
