@@ -140,7 +140,7 @@ def test_too_little_support_gives_no_number(scored: Scored) -> None:
     for column in ("wer", "low", "high", "cer", "rest", "difference", "p", "p_bh", "substitutions", "effective"):
         assert lacking[column].isna().all()
     words = slice_table(scored, ["age"], support=Support(speakers=2, words=10**6))
-    assert (words["reason"][2:].str.fullmatch(r"[\d]+ of 1000000 words")).all()
+    assert (words["reason"][2:].str.fullmatch(r"[\d]+ of the 1000000 words needed")).all()
 
 
 def test_a_filter_that_leaves_nothing_gives_no_row(scored: Scored) -> None:
