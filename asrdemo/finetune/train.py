@@ -41,8 +41,8 @@ def run(
         raise TrainingError(f"The run directory {folder.name!r} already holds a run; resume it or name another.")
     if resume and not checkpoint:
         raise TrainingError(f"The run directory {folder.name!r} holds no checkpoint to resume from.")
-    for source in (*recipe.train, *recipe.dev):
-        corpus.open_corpus(recipes.resolve_folder(source.folder))  # before hours of another are decoded
+    for place in [*(c.folder for c in recipe.train), *(c.folder for c in recipe.dev)]:
+        corpus.open_corpus(recipes.resolve_folder(place))  # before hours of another are decoded
     arguments = _arguments(recipe, folder)  # joins the other processes, where there are any
     first = arguments.process_index == 0
     transformers.set_seed(recipe.seed)
