@@ -7,30 +7,15 @@ by Ctrl-C; 141 the reader of our output went away.
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 
 from asrdemo.cli import finetune, lists, transcribe
-from asrdemo.errors import AsrDemoError
+from asrdemo.cli.common import run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code. Our own errors become one line on stderr, never a traceback."""
-    try:
-        args = parser().parse_args(argv)
-        code: int = args.run(args)
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
-        return 141
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
-    except AsrDemoError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    """Run one command; returns the exit code."""
+    return run(parser(), argv, "stopped")
 
 
 def parser() -> argparse.ArgumentParser:

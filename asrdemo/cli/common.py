@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from asrdemo import registry, settings
-from asrdemo.errors import NotFoundError
+from asrdemo.errors import AsrDemoError, NotFoundError
 from asrdemo.registry import CheckpointSpec, LanguageModelSpec, Registry
 from asrdemo.settings import Settings
 from asrdemo.types import Progress
+
+
+def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None, stopped: str) -> int:
+    """Run one command; returns the exit code. Our own errors become one line on stderr, never a traceback.
+
+    stopped: what to say after Ctrl-C.
+    """
+    try:
+        args = parser.parse_args(argv)
+        code: int = args.run(args)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
+        return 141
+    except KeyboardInterrupt:
+        print(stopped, file=sys.stderr)
+        return 130
+    except AsrDemoError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
 
 
 def start() -> tuple[Settings, Registry]:

@@ -7,12 +7,11 @@ module of commands is named in MODULES. Exit codes as in asrdemo.cli.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Sequence
 
-from asrdemo.errors import AsrDemoError
+from asrdemo.cli.common import run
 from evals.cli import details, reports, runs, sweeps
 
 MODULES = (runs, sweeps, reports, details)
@@ -20,21 +19,8 @@ _RANGE = re.compile(r"-[\d.]+[:,][-\d.:,]+")  # `-2:2:1`, which argparse takes f
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code. Our own errors become one line on stderr, never a traceback."""
-    try:
-        args = parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
-        code: int = args.run(args)
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
-        return 141
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on", file=sys.stderr)
-        return 130
-    except AsrDemoError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    """Run one command; returns the exit code."""
+    return run(parser(), _joined(sys.argv[1:] if argv is None else argv), "stopped; the same command goes on")
 
 
 def parser() -> argparse.ArgumentParser:
