@@ -16,11 +16,14 @@ from asrdemo.errors import ConfigError, NotFoundError, ResultError
 from asrdemo.settings import Settings
 from asrdemo.transcribe import Transcriber
 from asrdemo.types import Clip
-from asrdemo.ui import analysis_charts, analysis_export, analysis_html, analysis_sound, analysis_words
-from asrdemo.ui import analysis_clips_handlers as clips_handlers
-from asrdemo.ui import analysis_handlers as handlers
-from asrdemo.ui.analysis_handlers import Desk
-from asrdemo.ui.analysis_state import View, read
+from asrdemo.ui import words as analysis_words
+from asrdemo.ui.analysis import charts as analysis_charts
+from asrdemo.ui.analysis import clips_handlers, handlers
+from asrdemo.ui.analysis import export as analysis_export
+from asrdemo.ui.analysis import markup as analysis_html
+from asrdemo.ui.analysis import sound as analysis_sound
+from asrdemo.ui.analysis.handlers import Desk
+from asrdemo.ui.analysis.state import View, read
 from asrdemo.ui.services import Services
 from evals import clips, filters, headline, marks, simulate, slices, walks
 from evals.catalogue import SHIPPED, Catalogue

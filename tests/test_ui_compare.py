@@ -16,15 +16,18 @@ from test_ui_html import HOSTILE, Reader
 from asrdemo.errors import CheckpointError, ConfigError, NotFoundError, ResultError
 from asrdemo.settings import Settings
 from asrdemo.types import DecoderOptions
-from asrdemo.ui import compare_clip_handlers as clip_handlers
-from asrdemo.ui import compare_clip_html, compare_corpus_html, compare_list_html, vote_handlers, vote_html
-from asrdemo.ui import compare_corpus_handlers as corpus_handlers
-from asrdemo.ui.compare_clip_handlers import Comparison, Heard, Lane, Take
-from asrdemo.ui.compare_corpus_handlers import View
-from asrdemo.ui.compare_html import direction, interlinear, marked, marked_pair
+from asrdemo.ui.compare import clip_handlers, corpus_handlers
+from asrdemo.ui.compare import clip_html as compare_clip_html
+from asrdemo.ui.compare import corpus_html as compare_corpus_html
+from asrdemo.ui.compare import list_html as compare_list_html
+from asrdemo.ui.compare.clip_handlers import Comparison, Heard, Lane, Take
+from asrdemo.ui.compare.corpus_handlers import View
+from asrdemo.ui.compare.markup import direction, interlinear, marked, marked_pair
 from asrdemo.ui.services import Services
 from asrdemo.ui.shelves import Shelf
-from asrdemo.ui.vote_handlers import Session
+from asrdemo.ui.vote import handlers as vote_handlers
+from asrdemo.ui.vote import markup as vote_html
+from asrdemo.ui.vote.handlers import Session
 from evals import simulate, votes
 from evals.catalogue import Catalogue
 from evals.side_by_side import side_by_side

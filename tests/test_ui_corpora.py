@@ -19,8 +19,8 @@ from asrdemo.corpus import Audit
 from asrdemo.errors import AudioError, NotFoundError
 from asrdemo.registry import CorpusSpec
 from asrdemo.settings import Settings
-from asrdemo.ui import corpora_handlers as handlers
-from asrdemo.ui import corpora_html
+from asrdemo.ui.corpora import handlers
+from asrdemo.ui.corpora import markup as corpora_html
 from asrdemo.ui.services import Services
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -165,7 +165,8 @@ def test_shares_are_not_rounded_to_all_or_nothing() -> None:
 def served(services: Services, tmp_path: Path) -> Iterator[str]:
     import gradio as gr
 
-    from asrdemo.ui import corpora_tab, theme
+    from asrdemo.ui import theme
+    from asrdemo.ui.corpora import tab as corpora_tab
 
     with gr.Blocks(analytics_enabled=False) as page, gr.Tabs():
         gr.Tab("First")

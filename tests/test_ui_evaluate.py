@@ -13,8 +13,8 @@ from asrdemo import registry
 from asrdemo.errors import BusyError, ConfigError, NotFoundError
 from asrdemo.settings import Settings
 from asrdemo.transcribe import Transcriber
-from asrdemo.ui import evaluate_handlers as handlers
-from asrdemo.ui.evaluate_handlers import Ask
+from asrdemo.ui.analysis import evaluate_handlers as handlers
+from asrdemo.ui.analysis.evaluate_handlers import Ask
 from asrdemo.ui.services import Services
 from evals import jobs
 from evals.results import write_json

@@ -21,13 +21,14 @@ from asrdemo.errors import AsrDemoError, LanguageModelError, NeedsNetworkError, 
 from asrdemo.live import LiveText
 from asrdemo.settings import Settings
 from asrdemo.types import DecoderOptions, Timings
-from asrdemo.ui import decoder_panel, language_model_handlers, live_handlers, models_tab
-from asrdemo.ui import transcribe_handlers as handlers
+from asrdemo.ui import decoder_panel, models_tab
 from asrdemo.ui.api import api_choice
 from asrdemo.ui.examples import Example, examples
+from asrdemo.ui.live import handlers as live_handlers
 from asrdemo.ui.services import LIVE_SESSIONS, LiveEntry, Services, first_checkpoint
 from asrdemo.ui.shelves import Shelf
-from asrdemo.ui.transcribe_handlers import Choice, Source, Work
+from asrdemo.ui.transcribe import handlers, language_model_handlers
+from asrdemo.ui.transcribe.handlers import Choice, Source, Work
 
 ROOT = Path(__file__).resolve().parent.parent
 GREEDY, BEAM = Choice("tiny"), Choice("tiny", "beam", "tiny-lm")

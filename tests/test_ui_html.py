@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrdemo.types import DecoderOptions, Hypothesis, Timings, Transcript, Word
-from asrdemo.ui import language_model_handlers, page_html, result_html
+from asrdemo.ui import page_html, result_html
 from asrdemo.ui.differences import differences
 from asrdemo.ui.examples import Example
-from asrdemo.ui.transcribe_handlers import Item, Source
+from asrdemo.ui.transcribe import language_model_handlers
+from asrdemo.ui.transcribe.handlers import Item, Source
 
 HOSTILE = '<img src=x onerror="alert(1)">&\'"`${x}{{y}}'
 TEXTS = st.lists(st.sampled_from(["one", "two", "three", "<b>", "&amp;", '"']), max_size=8).map(" ".join)

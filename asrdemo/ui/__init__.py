@@ -1,16 +1,14 @@
 """The pages. Gradio is imported here and in app.py only.
 
     build.py                     composes the tabs; what Gradio needs to launch
-    transcribe_*, live_*, analysis_*, evaluate_*, compare_*, vote_*, corpora_*, models_*     a page or panel each:
-    *_tab.py, *_panel.py         layout and wiring
-    *_handlers.py                what happens on an event: plain functions, values in, values out
+    transcribe/, live/, analysis/, compare/, vote/, corpora/, models_tab.py     a page each:
+    *tab.py, *panel.py           layout and wiring
+    *handlers.py                 what happens on an event: plain functions, values in, values out
+    *markup.py, *_html.py, *charts.py     values -> HTML; every text is escaped there
     services.py, shelves.py      what all visitors share, bounded in number and bytes
-    *_html.py, *_charts.py       values -> HTML; every text is escaped there
+    words.py, page_html.py, result_html.py, decoder_panel.py     what several pages show alike
     static/                      style sheet and scripts
 
-A result lives in the visitor's session as a `Work` (transcribe_handlers.py); audio and live sessions live on bounded
+A result lives in the visitor's session as a `Work` (transcribe/handlers.py); audio and live sessions live on bounded
 shelves of the process, found again by an id.
-
-The state of Error analysis is its address (analysis_state.py): what to show is read from there, and nothing else keeps
-it. Evaluations run in processes of their own (evals.jobs), which a page only watches.
 """

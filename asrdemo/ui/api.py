@@ -9,9 +9,9 @@ import gradio as gr
 
 from asrdemo.errors import AsrDemoError, NotFoundError
 from asrdemo.transcribe import OWN
-from asrdemo.ui import transcribe_handlers as handlers
 from asrdemo.ui.services import Services, first_checkpoint
-from asrdemo.ui.transcribe_handlers import Choice, Source
+from asrdemo.ui.transcribe import handlers
+from asrdemo.ui.transcribe.handlers import Choice, Source
 from asrdemo.ui.wiring import MODEL, told
 
 DESCRIPTION = (

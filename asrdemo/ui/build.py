@@ -12,19 +12,14 @@ import gradio as gr
 from asrdemo.errors import AsrDemoError
 from asrdemo.settings import Settings
 from asrdemo.transcribe import Transcriber
-from asrdemo.ui import (
-    analysis_tab,
-    api,
-    compare_tab,
-    corpora_tab,
-    live_tab,
-    models_tab,
-    page_html,
-    theme,
-    transcribe_tab,
-)
+from asrdemo.ui import api, models_tab, page_html, theme
+from asrdemo.ui.analysis import tab as analysis_tab
+from asrdemo.ui.compare import tab as compare_tab
+from asrdemo.ui.corpora import tab as corpora_tab
 from asrdemo.ui.examples import examples
+from asrdemo.ui.live import tab as live_tab
 from asrdemo.ui.services import Services, first_checkpoint
+from asrdemo.ui.transcribe import tab as transcribe_tab
 from asrdemo.ui.wiring import PLAIN
 
 TITLE = "Speech recognition, heard and measured"

@@ -10,7 +10,7 @@ import gradio as gr
 
 from asrdemo.types import DECODER_RANGES
 from asrdemo.ui.services import Services, availability, first_checkpoint
-from asrdemo.ui.transcribe_handlers import Choice
+from asrdemo.ui.transcribe.handlers import Choice
 from asrdemo.ui.wiring import PRIVATE, QUIET, forgiving, told
 
 NO_LM = ("No language model", "")

@@ -10,7 +10,7 @@ from asrdemo.ui.examples import Example
 from asrdemo.ui.result_html import clock
 
 if TYPE_CHECKING:
-    from asrdemo.ui.transcribe_handlers import Item
+    from asrdemo.ui.transcribe.handlers import Item
 
 LANGUAGES = {
     "en": "English", "tr": "Turkish", "ar": "Arabic", "ca": "Catalan", "es": "Spanish", "zh-CN": "Chinese",

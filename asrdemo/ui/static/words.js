@@ -1,5 +1,5 @@
 // The transcript: a click (or Enter) on a word plays the clip from there; arrow keys move between words; while the clip
-// plays, the word being heard is marked. The player is Gradio's; SEEK sets its position (see transcribe_tab.py).
+// plays, the word being heard is marked. The player is Gradio's; SEEK sets its position (see transcribe/tab.py).
 const player = () => document.getElementById("player");
 const words = () => Array.from(element.querySelectorAll(".w"));
 

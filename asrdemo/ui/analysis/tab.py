@@ -1,0 +1,196 @@
+"""The Error analysis page: layout and wiring. What happens on an event is in handlers.py.
+
+Every event takes one thing, the page's address, which the browser keeps (static/analysis.js): so each can be called by
+a program as well. Parts that are not in view are left as they are; they are made when their tab is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from asrdemo.errors import AsrDemoError
+from asrdemo.ui.analysis import clips_handlers, evaluate_panel, export, handlers, markup
+from asrdemo.ui.analysis.handlers import Desk, Look
+from asrdemo.ui.analysis.state import VIEWS
+from asrdemo.ui.services import Services
+from asrdemo.ui.theme import script
+from asrdemo.ui.wiring import PLAIN, PRIVATE, reporter, told
+
+ADDRESS = "() => window.asrdemoAnalysis.address()"
+EVENT: dict[str, Any] = {"api_visibility": "undocumented", "show_progress": "hidden", "js": ADDRESS}
+LATE = "() => window.asrdemoAnalysis.late()"
+OPENED = "() => window.asrdemoAnalysis.look('{}')"
+SLOW: dict[str, Any] = {"concurrency_id": "analysis", "concurrency_limit": 1}
+CHOSEN = "() => window.asrdemoAnalysis.settled(true)"
+SETTLED = "() => window.asrdemoAnalysis.settled()"
+PROGRESS = gr.Progress()  # a default argument; Gradio hands each call its own
+SEARCHING = '<p class="waiting" role="status">Searching every combination of properties…</p>'
+WAITING = '<p class="waiting" role="status">Working it out…</p>'
+
+
+@dataclass(frozen=True)
+class Page:
+    """The components that show something."""
+
+    address: gr.Textbox
+    bar: gr.HTML
+    headline: gr.HTML
+    views: gr.Tabs
+    tabs: dict[str, gr.Tab]
+    lead: gr.HTML
+    charts: gr.HTML
+    worst: gr.HTML
+    heat: gr.HTML
+    gaps: gr.HTML
+    errors: gr.HTML
+    formatting: gr.HTML
+    clips: gr.HTML
+    detail: gr.HTML
+    file: gr.File
+    run: evaluate_panel.Panel
+
+    @property
+    def shown(self) -> list[Any]:
+        """What every change of the filter moves."""
+        return [self.headline, self.lead, self.charts, self.errors, self.clips]
+
+    @property
+    def late(self) -> list[Any]:
+        """What is made after the first paint."""
+        return [self.worst, self.heat, self.gaps, self.formatting]
+
+
+def build(services: Services, page: gr.Blocks, tab: gr.Tab) -> None:
+    """Lay out the page and wire it. tab: the one it is in; nothing is computed before it is opened."""
+    desk = Desk(services)
+    with gr.Column(elem_id="analysis"):
+        parts = _layout(services)
+    page.load(None, js=script("analysis.js"))
+    _wire(desk, parts, tab)
+    _wire_clips(desk, parts)
+    evaluate_panel.wire(
+        parts.run, services, parts.tabs["run"].select, parts.bar, lambda address: handlers.frame(desk, address),
+        parts.address, ADDRESS,
+    )  # fmt: skip
+
+
+def _layout(services: Services) -> Page:
+    address = gr.Textbox(visible=False, label="address")
+    bar = gr.HTML("", elem_id="analysis-bar", js_on_load=script("analysis_bar.js"), **PLAIN)
+    headline = _part("headline", WAITING)
+    tabs = {}
+    with gr.Tabs(elem_id="analysis-views", overflow_behavior="wrap") as views:
+        with gr.Tab(VIEWS["where"], id="where") as tabs["where"]:
+            lead, charts = _part("lead"), _part("charts")
+            worst, heat, gaps = _part("worst", SEARCHING), _part("heat"), _part("gaps")
+        with gr.Tab(VIEWS["errors"], id="errors") as tabs["errors"]:
+            errors, formatting = _part("errors", WAITING), _part("formatting")
+        with gr.Tab(VIEWS["clips"], id="clips") as tabs["clips"]:
+            table = _part("clips", WAITING)
+        with gr.Tab(VIEWS["run"], id="run") as tabs["run"]:
+            run = evaluate_panel.build(services)
+    detail = _part("detail")
+    file = gr.File(visible="hidden", label="saved file")
+    return Page(
+        address, bar, headline, views, tabs, lead, charts, worst, heat, gaps, errors, formatting, table, detail, file,
+        run,
+    )  # fmt: skip
+
+
+def _part(name: str, start: str = "") -> gr.HTML:
+    return gr.HTML(start, elem_id=f"analysis-{name}", **PLAIN)
+
+
+def _wire(desk: Desk, p: Page, tab: gr.Tab) -> None:
+    """Results, filter and views. Gradio's `on` knows no events of our own names, so each is wired by itself."""
+
+    def show(address: str, request: gr.Request) -> list[Any]:
+        return _shown(desk, address, request.session_hash or "")
+
+    def choose(address: str, request: gr.Request) -> list[Any]:
+        tabs = gr.Tabs(selected=handlers.viewed(address))
+        return [handlers.frame(desk, address), tabs, _detail(desk, address), *show(address, request)]
+
+    def deeper(address: str, request: gr.Request) -> Iterator[list[Any]]:
+        yield from _deeper(desk, address, request.session_hash or "")
+
+    def followed(event: Any, js: str = SETTLED, **named: Any) -> None:
+        """After the first paint comes what takes longer."""
+        late = event.then(None, js=js).then(deeper, p.address, p.late, **{**EVENT, **(named or PRIVATE)}, **SLOW)
+        late.then(None, js=LATE)
+
+    framed = [p.bar, p.views, p.detail, *p.shown]
+    followed(tab.select(choose, p.address, framed, **{**EVENT, **PRIVATE}), CHOSEN)
+    followed(p.bar.choose(choose, p.address, framed, api_name="analysis_choose", **EVENT), CHOSEN)
+    show_ = p.bar.show(show, p.address, p.shown, api_name="analysis_show", trigger_mode="always_last", **EVENT)
+    followed(show_, api_name="analysis_deeper")
+    for view, each in p.tabs.items():
+        followed(each.select(show, p.address, p.shown, **{**EVENT, **PRIVATE, "js": OPENED.format(view)}))
+
+
+def _wire_clips(desk: Desk, p: Page) -> None:
+    """Hearing and marking a clip, saving files."""
+
+    def hear(address: str) -> str:
+        return clips_handlers.detail(desk, handlers.look(desk, address))
+
+    def mark(address: str) -> tuple[str, Any]:
+        at = handlers.look(desk, address)
+        clips_handlers.mark(desk, at)
+        return clips_handlers.detail(desk, at), clips_handlers.table(desk, at) if at.view.view == "clips" else gr.skip()
+
+    def save(address: str, progress: gr.Progress = PROGRESS) -> str:
+        return str(export.save(desk, handlers.look(desk, address), reporter(progress)))
+
+    p.bar.hear(told(hear), p.address, p.detail, api_name="analysis_hear", **EVENT).then(None, js=SETTLED)
+    p.bar.mark(told(mark), p.address, [p.detail, p.clips], **{**EVENT, **PRIVATE}).then(None, js=SETTLED)
+    saved = p.bar.save(
+        told(save), p.address, p.file, api_name="analysis_save", **{**EVENT, "show_progress": "full"}, **SLOW,
+        show_progress_on=p.headline,
+    )  # fmt: skip
+    saved.success(None, p.file, js="(file) => window.asrdemoAnalysis.download(file)")
+
+
+def _shown(desk: Desk, address: str, visitor: str) -> list[Any]:
+    """Values for Page.shown: the headline and what is in view; a problem in place of them all."""
+    skip = gr.skip()
+    try:
+        at = handlers.look(desk, address)
+        desk.last.put(visitor, at.subject)
+        view = at.view.view
+        lead, charts = handlers.where(at) if view == "where" else (skip, skip)
+        errors = clips_handlers.errors(at) if view == "errors" else skip
+        table = clips_handlers.table(desk, at) if view == "clips" else skip
+        return [handlers.headline(at), lead, charts, errors, table]
+    except AsrDemoError as error:
+        return [markup.problem_html(str(error)), "", "", "", ""]
+
+
+def _deeper(desk: Desk, address: str, visitor: str) -> Iterator[list[Any]]:
+    """Values for Page.late, the quick ones first; nothing any more once the visitor has gone on to another filter."""
+    makes: list[tuple[int, Callable[[Desk, Look], str]]]
+    try:
+        at = handlers.look(desk, address)
+        makes = [(3, clips_handlers.formatting)] if at.view.view == "errors" else []
+        if at.view.view == "where":
+            makes = [(1, handlers.heat), (0, handlers.worst), (2, handlers.gaps)]
+        for place, make in makes:
+            if handlers.moved_on(desk, visitor, at):
+                break
+            values: list[Any] = [gr.skip()] * 4
+            values[place] = make(desk, at)
+            yield values
+    except AsrDemoError:  # said in the headline already
+        yield ["", "", "", ""]
+
+
+def _detail(desk: Desk, address: str) -> str:
+    """The clip that the address names, if these results have it."""
+    try:
+        return clips_handlers.detail(desk, handlers.look(desk, address))
+    except AsrDemoError:
+        return ""

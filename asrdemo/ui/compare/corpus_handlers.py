@@ -1,0 +1,296 @@
+"""Whole results against each other: what was asked, and the figures that answer it. Values in, values out."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlencode
+
+from asrdemo.errors import ConfigError, NotFoundError, ResultError
+from asrdemo.ui.services import Services
+from evals import filters
+from evals.results import Result
+from evals.scored import Scored
+from evals.together import ErrorGrid, error_grid, families, in_cell, most_changed, unlike
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+LEAST, MOST = 2, 6
+BY = {
+    "accents": "accent",
+    "gender": "gender",
+    "age": "age",
+    "seconds": "clip length",
+    "speaking_rate": "speaking rate",
+    "snr": "background noise (SNR)",
+    "sentence_domain": "topic of the sentence",
+    "accents*gender": "accent and gender",
+    "accents*seconds": "accent and clip length",
+}
+"""What can be sliced by, and what it is called."""
+PAGE = 6  # clips of a list at a time
+TABLES = ("results", "slices", "changes")
+
+
+@dataclass(frozen=True)
+class View:
+    """What is looked at. names: results, the first says what the clips are like; base: what the others are compared
+    with; against: the other one in charts of two; by: slices; where: a filter, see evals.filters."""
+
+    names: tuple[str, ...] = ()
+    base: str = ""
+    against: str = ""
+    by: str = "accents"
+    where: str = ""
+
+    def settled(self) -> View:
+        """With a base and another result that are among the names."""
+        base = self.base if self.base in self.names else next(iter(self.names), "")
+        others = [name for name in self.names if name != base]
+        return replace(self, base=base, against=self.against if self.against in others else next(iter(others), ""))
+
+
+@dataclass(frozen=True, eq=False)
+class Figures:
+    """The answers. overall: evals.slices.slice_table of all clips of the filter; compared, changed: of all clips and
+    the slices, see evals.significance and evals.churn; speeds: RTFx of each result's run, None where it is not known.
+    """
+
+    view: View
+    clips: int
+    speakers: int
+    overall: pd.DataFrame
+    compared: pd.DataFrame
+    changed: pd.DataFrame
+    grid: ErrorGrid
+    speeds: tuple[float | None, ...]
+    left_out: int
+
+
+@dataclass(frozen=True)
+class Unlike:
+    """Results that cannot be compared. message: of the first refusal; differences: see evals.together.unlike;
+    possible: names that can be compared with the first."""
+
+    names: tuple[str, ...]
+    message: str
+    differences: tuple[tuple[str, list[str]], ...]
+    possible: tuple[str, ...]
+
+
+def choices(services: Services) -> list[tuple[str, str]]:
+    """Labels and names of the results that are finished."""
+    return [(label(result), result.name) for result in services.results.complete()]
+
+
+def label(result: Result) -> str:
+    """Such as "demo-en-beam · demo-corpus test, 316 clips"."""
+    corpus, clips = result.info["pins"]["corpus"], result.info.get("clips")
+    count = f", {clips:,} clips" if isinstance(clips, int) else ""
+    return f"{result.name} · {corpus['name']} {corpus['split']}{count}"
+
+
+def preset(services: Services) -> View:
+    """The latest results that can be compared, oldest first so that the newest is held against it; none if there is
+    no pair."""
+    for family in families(services.results.complete()):
+        if len(family) >= LEAST:
+            return View(tuple(result.name for result in reversed(family[:MOST]))).settled()
+    return View()
+
+
+def address(view: View) -> str:
+    """A view as the query of an address; `of_address` gives it back."""
+    own = [("base", view.base), ("against", view.against), ("by", view.by), ("where", view.where)]
+    return urlencode([("results", name) for name in view.names] + [pair for pair in own if pair[1]])
+
+
+def of_address(query: str) -> View:
+    """The view that an address names; without results where it names none."""
+    asked = parse_qs(query)
+    names = names_of(asked.get("results"))[:MOST]
+    base, against, by, where = (asked.get(key, [""])[-1] for key in ("base", "against", "by", "where"))
+    return View(names, base, against, by if by in BY else View.by, where).settled()
+
+
+def figures(services: Services, view: View) -> Figures:
+    """The answers. Raises NotFoundError, and ResultError for results that cannot be compared or a filter that leaves
+    no clip."""
+    view = view.settled()
+    if not LEAST <= len(view.names) <= MOST:
+        raise ResultError(f"Choose {LEAST} to {MOST} results; {len(view.names)} chosen.")
+    scored = services.results.scored(view.names)
+    made: Figures = scored.once(("compared", view), partial(_figures, scored, view))
+    return made
+
+
+def _figures(scored: Scored, view: View) -> Figures:
+    from evals.churn import churn_table
+    from evals.significance import comparison_table
+    from evals.slices import slice_table
+
+    if view.by not in BY:
+        raise ConfigError(f"There are no slices by {view.by!r} here; there are: {', '.join(BY)}.")
+    mask = masked(scored, view)
+    if mask is not None and not mask.any():
+        raise ResultError("No clip is left; take the filter away.")
+    overall = slice_table(scored, (), mask)
+    return Figures(
+        view=view,
+        clips=int(overall["clips"].iloc[0]),
+        speakers=int(overall["speakers"].iloc[0]),
+        overall=overall,
+        compared=comparison_table(scored, (view.by,), mask, base=view.base, matched_pairs=False),
+        changed=churn_table(scored, (view.by,), mask, base=view.base),
+        grid=error_grid(scored, view.base, view.against, mask),
+        speeds=tuple(result.info.get("rtfx") for result in scored.results),
+        left_out=max(scored.left_out),
+    )
+
+
+def masked(scored: Scored, view: View) -> np.ndarray | None:
+    """The clips of the view's filter, None for all."""
+    if not view.where:
+        return None
+    found: np.ndarray = scored.once(("mask", view.where), lambda: filters.mask(scored, filters.parse(view.where)))
+    return found
+
+
+def why_not(services: Services, view: View, message: str) -> Unlike:
+    """What keeps the results of a view from being compared, and what could be compared instead."""
+    known = {result.name: result for result in services.results.complete()}
+    chosen = [known[name] for name in view.names if name in known]
+    family = next((f for f in families(list(known.values())) if chosen and chosen[0] in f), [])
+    possible = tuple(result.name for result in family if result.name not in view.names[:1])
+    return Unlike(tuple(r.name for r in chosen), message, tuple(unlike(chosen)), possible[: MOST - 1])
+
+
+@dataclass(frozen=True)
+class ClipRow:
+    """A clip in all results of a view. texts: reference, then each hypothesis, normalised; ops: alignments."""
+
+    position: int
+    clip: str
+    about: str
+    texts: tuple[str, ...]
+    ops: tuple[str, ...]
+    errors: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ClipList:
+    """Some clips, a page of them. title: which; total: how many there are."""
+
+    title: str
+    total: int
+    start: int
+    rows: tuple[ClipRow, ...]
+
+
+def clip_list(services: Services, view: View, cell: tuple[int, int] | None, start: int = 0) -> ClipList:
+    """The clips of one cell of the grid, or those that changed most. Raises as `figures` does."""
+    view = view.settled()
+    scored = services.results.scored(view.names)
+    mask = masked(scored, view)
+    if cell is None:
+        found = most_changed(scored, view.base, view.against, mask)
+        title = f"Clips that changed most from {view.base} to {view.against}"
+    else:
+        found = in_cell(scored, view.base, view.against, cell, mask)
+        title = f"{_count(cell[0])} in {view.base}, {_count(cell[1])} in {view.against}"
+    start = max(0, min(start, len(found) - 1)) // PAGE * PAGE
+    return ClipList(title, len(found), start, tuple(_rows(scored, found[start : start + PAGE])))
+
+
+def _count(errors: int) -> str:
+    from evals.together import MOST_ERRORS
+
+    more = " or more" if errors >= MOST_ERRORS else ""
+    return f"{errors}{more} word {'error' if errors == 1 else 'errors'}"
+
+
+def _rows(scored: Scored, positions: np.ndarray) -> list[ClipRow]:
+    from evals.clips import taken
+
+    def column(name: str, run: int = 0) -> list[Any]:
+        return list(taken(scored, name, positions, run).to_pylist())
+
+    runs = range(len(scored.runs))
+    names, references = column("clip"), column("reference")
+    who = list(zip(column("accents"), column("gender"), column("seconds"), strict=True))
+    hypotheses = [column("hypothesis", run) for run in runs]
+    ops = [column("ops", run) for run in runs]
+    return [
+        ClipRow(
+            int(at), names[i], _about(*who[i]), (references[i] or "", *((h[i] or "") for h in hypotheses)),
+            tuple(o[i] or "" for o in ops), tuple(int(scored.errors[run][at]) for run in runs),
+        )
+        for i, at in enumerate(positions)
+    ]  # fmt: skip
+
+
+def _about(accents: str | None, gender: str | None, seconds: float | None) -> str:
+    words = {"female_feminine": "woman", "male_masculine": "man"}
+    parts = [(accents or "").replace(" | ", ", "), words.get(gender or "", ""), f"{seconds:.1f} s" if seconds else ""]
+    return " · ".join(part for part in parts if part)
+
+
+def audio(services: Services, view: View, position: int) -> bytes | str:
+    """What the player plays for a clip of the list. Raises NotFoundError where its corpus is not here."""
+    from asrdemo.audio import encode_wav
+    from evals.clips import taken
+    from evals.source import corpus_of
+
+    scored = services.results.scored(view.names)
+    if not 0 <= position < len(scored):
+        raise NotFoundError(f"There is no clip {position}; there are {len(scored):,}.")
+    import numpy as np
+
+    [name] = taken(scored, "clip", np.array([position])).to_pylist()
+    path = corpus_of(scored.results[0], services.registry).audio(name)
+    return encode_wav(services.clip(str(path), name))
+
+
+def download(services: Services, view: View, table: str) -> dict[str, str]:
+    """A table as CSV, as the browser takes files; see transcribe.handlers.download."""
+    found = figures(services, view)
+    tables = {"results": found.overall, "slices": found.compared, "changes": found.changed}
+    if table not in tables:
+        raise NotFoundError(f"There is no table {table!r}; there are: {', '.join(tables)}.")
+    return as_file(f"{table}.csv", tables[table].to_csv(index=False))
+
+
+def as_file(name: str, text: str) -> dict[str, str]:
+    """A text file for static/download.js. `serial` differs each time, or the same file could not be had twice."""
+    data = base64.b64encode(text.encode()).decode("ascii")
+    return {"name": name, "type": "text/csv;charset=utf-8", "data": data, "serial": secrets.token_hex(8)}
+
+
+def asked(view: View, sent: object) -> View:
+    """The view after a click: a script sends another slice or result. Whatever else it sends changes nothing."""
+    data = sent if isinstance(sent, dict) else {}
+    if isinstance(data.get("where"), str):
+        return replace(view, where=data["where"])
+    if isinstance(data.get("against"), str):
+        return replace(view, against=data["against"]).settled()
+    if isinstance(data.get("pair"), str) and view.names:
+        return replace(view, names=(view.names[0], data["pair"])).settled()
+    return view
+
+
+def cell_of(sent: object) -> tuple[int, int] | None:
+    """The cell of the grid that was clicked, None for none."""
+    data = sent if isinstance(sent, dict) else {}
+    x, y = data.get("x"), data.get("y")
+    return (x, y) if isinstance(x, int) and isinstance(y, int) else None
+
+
+def names_of(values: Sequence[str] | None) -> tuple[str, ...]:
+    """What a multiple choice gives, each once."""
+    return tuple(dict.fromkeys(values or ()))

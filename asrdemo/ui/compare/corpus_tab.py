@@ -1,0 +1,154 @@
+"""Whole results against each other: layout and wiring. What happens on an event is in compare_corpus_handlers.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from asrdemo.errors import AsrDemoError
+from asrdemo.text import profile
+from asrdemo.ui.compare import corpus_handlers, corpus_html, list_html
+from asrdemo.ui.compare.corpus_handlers import BY, TABLES, View
+from asrdemo.ui.page_html import downloads_html
+from asrdemo.ui.services import Services
+from asrdemo.ui.theme import script
+from asrdemo.ui.wiring import PLAIN, PRIVATE, told
+
+CALL: dict[str, Any] = {"show_progress": "minimal", **PRIVATE}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The components. view, cell: states, what is looked at and which clips are listed; link: the address that the
+    visitor came with, once."""
+
+    view: gr.State
+    cell: gr.State
+    link: gr.Textbox
+    results: gr.Dropdown
+    base: gr.Dropdown
+    by: gr.Dropdown
+    figures: gr.HTML
+    player: gr.Audio
+    clips: gr.HTML
+    downloads: gr.HTML
+
+
+def build(services: Services, tab: gr.Tab) -> None:
+    """Lay out and wire. Results are read when the tab is chosen, so that the first page stays quick."""
+    parts = _lay_out()
+    _wire(services, tab, parts)
+    _wire_clips(services, parts)
+
+
+def _lay_out() -> Parts:
+    with gr.Row(elem_classes="compare-choice"):
+        results = gr.Dropdown(
+            [], multiselect=True, label="Results to compare (2 to 6, of the same clips)",
+            max_choices=corpus_handlers.MOST,
+            scale=6, min_width=280, elem_id="corpus-results",
+        )  # fmt: skip
+        base = gr.Dropdown([], label="Baseline", filterable=False, scale=2, min_width=180, elem_id="corpus-base")
+        by = gr.Dropdown(
+            [(title[:1].upper() + title[1:], name) for name, title in BY.items()], value=View.by, label="Look by",
+            filterable=False, scale=2, min_width=180, elem_id="corpus-by",
+        )  # fmt: skip
+    figures = gr.HTML(
+        corpus_html.LOADING,
+        js_on_load=script("compare.js"),
+        elem_id="corpus-figures",
+        elem_classes="sheet",
+        **PLAIN,
+    )
+    downloads = gr.HTML(
+        {}, html_template=downloads_html(TABLES), js_on_load=script("download.js"), elem_id="corpus-downloads", **PLAIN
+    )
+    player = gr.Audio(
+        interactive=False, show_label=False, label="The clip", elem_id="corpus-player", buttons=[], visible=False,
+        autoplay=True, waveform_options=gr.WaveformOptions("#9aa9b8", "#2a78b5"),
+    )  # fmt: skip
+    clips = gr.HTML("", js_on_load=script("compare.js"), elem_id="corpus-clips", elem_classes="sheet", **PLAIN)
+    link = gr.Textbox(visible=False)
+    return Parts(gr.State(View()), gr.State(None), link, results, base, by, figures, player, clips, downloads)
+
+
+def _wire(services: Services, tab: gr.Tab, p: Parts) -> None:
+    """Another choice, or a click on a slice -> everything anew."""
+    outputs = [p.view, p.cell, p.results, p.base, p.by, p.figures, p.clips]
+
+    def shown(view: View) -> tuple[Any, ...]:
+        view = view.settled()
+        names = list(view.names)
+        return (
+            view, None, gr.Dropdown(corpus_handlers.choices(services), value=names),
+            gr.Dropdown(names, value=view.base),
+            view.by, *_html(services, view),
+        )  # fmt: skip
+
+    def opened(view: View, link: str) -> tuple[Any, ...]:
+        asked = corpus_handlers.of_address(link or "")
+        return shown(asked if asked.names else view if view.names else corpus_handlers.preset(services))
+
+    def changed(view: View, names: list[str], base: str, by: str) -> tuple[Any, ...]:
+        where = view.where if corpus_handlers.names_of(names) == view.names else ""
+        return shown(View(corpus_handlers.names_of(names), base or "", view.against, by, where))
+
+    def clicked(event: gr.EventData, view: View) -> tuple[Any, ...]:
+        cell = corpus_handlers.cell_of(event._data)
+        if cell is None:
+            return shown(corpus_handlers.asked(view, event._data))
+        return (
+            *(gr.skip() for _ in outputs[:1]),
+            cell,
+            *(gr.skip() for _ in outputs[2:6]),
+            _clips(services, view, cell, 0),
+        )
+
+    tab.select(
+        told(opened), [p.view, p.link], outputs, js="(view) => [view, window.asrdemoCompare?.asked() ?? '']", **CALL
+    )
+    gr.on(
+        [p.results.input, p.base.input, p.by.input], told(changed), [p.view, p.results, p.base, p.by], outputs,
+        show_progress_on=p.figures, trigger_mode="always_last", **CALL,
+    )  # fmt: skip
+    p.figures.click(told(clicked), p.view, outputs, show_progress_on=p.figures, **CALL)
+
+
+def _html(services: Services, view: View) -> tuple[str, str]:
+    """Figures and list of clips; where the results cannot be compared, why."""
+    if not view.names:
+        return corpus_html.EMPTY, ""
+    try:
+        figures = corpus_html.figures_html(corpus_handlers.figures(services, view))
+    except AsrDemoError as error:
+        return corpus_html.unlike_html(corpus_handlers.why_not(services, view, str(error))), ""
+    return figures, _clips(services, view, None, 0)
+
+
+def _clips(services: Services, view: View, cell: tuple[int, int] | None, start: int) -> str:
+    scored = services.results.scored(view.names)
+    name = scored.results[0].info["pins"]["normaliser"].get("profile", "default")
+    return list_html.list_html(
+        corpus_handlers.clip_list(services, view, cell, start), scored.runs, profile(name).by_character
+    )
+
+
+def _wire_clips(services: Services, p: Parts) -> None:
+    """Playing a clip of the list, turning its pages, downloads."""
+
+    def clicked(event: gr.EventData, view: View, cell: tuple[int, int] | None) -> tuple[Any, ...]:
+        data = event._data if isinstance(event._data, dict) else {}
+        if isinstance(start := data.get("start"), int):
+            return gr.skip(), _clips(services, view, cell, start)
+        position = data.get("play")
+        if not isinstance(position, int):
+            return gr.skip(), gr.skip()
+        return gr.update(value=corpus_handlers.audio(services, view, position), visible=True), gr.skip()
+
+    def download(event: gr.EventData, view: View) -> dict[str, str]:
+        return corpus_handlers.download(services, view, str((event._data or {}).get("format")))
+
+    p.clips.click(told(clicked), [p.view, p.cell], [p.player, p.clips], show_progress="hidden", **PRIVATE)
+    p.downloads.click(told(download), p.view, p.downloads, show_progress="hidden", **PRIVATE)

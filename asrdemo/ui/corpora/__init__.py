@@ -1,0 +1,1 @@
+"""Corpora: what is there, and what its audit found."""

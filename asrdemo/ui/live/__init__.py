@@ -1,0 +1,1 @@
+"""Live captions: the microphone, heard at a bounded cost."""

@@ -1,0 +1,1 @@
+"""Blind vote: which of two texts is better, asked without saying whose they are."""
