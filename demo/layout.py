@@ -63,6 +63,11 @@ def write_clip(path: Path, samples: np.ndarray, bitrate_level: float | None = No
         }
     soundfile.write(temporary, samples, RATE, **extra)
     temporary.replace(path)
+    return milliseconds(path)
+
+
+def milliseconds(path: Path) -> int:
+    """Length of a clip that `write_clip` wrote."""
     return round(soundfile.info(path).frames / RATE * 1000)
 
 

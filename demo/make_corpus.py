@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from demo import synthesis
-from demo.cast import CLIPS, Speaker, cast
+from demo.cast import CLIPS, COLLECTED_CLIPS, Speaker, cast, collected
 from demo.everyday import TEMPLATES, WRITTEN, everyday, plain, reserved
-from demo.layout import Row, write_clip, write_tables
+from demo.layout import Row, milliseconds, write_clip, write_tables
 
 BITRATE_LEVEL = 0.85  # soundfile's scale for mp3: 0 is the best, 1 the smallest
 SHORTEST, LONGEST = 1.0, 12.0  # seconds
@@ -70,18 +70,24 @@ def plan(folder: Path, seed: int) -> list[Job]:
         "dev": Sentences(np.random.default_rng([seed, 2]), written[:22], seen),
         "test": Sentences(np.random.default_rng([seed, 3]), written[22:], seen),
     }
+    later = Sentences(np.random.default_rng([seed, 4]), [], seen)
+    deals = [(speaker, CLIPS[speaker.split], dealers[speaker.split]) for speaker in cast()]
+    deals += [(speaker, COLLECTED_CLIPS, later) for speaker in collected()]  # last: whoever came first stays as it was
     jobs = []
-    for speaker in cast():
-        for number in range(CLIPS[speaker.split]):
+    for speaker, clips, dealer in deals:
+        for number in range(clips):
             name = f"synthetic_en_{len(jobs):05d}.mp3"
-            text = dealers[speaker.split].deal(speaker.split, number)
+            text = dealer.deal(speaker.split, number)
             row = Row(speaker.client_id, name, text, speaker.age, speaker.gender, speaker.accents, "general")
             jobs.append(Job(folder, speaker, row, int(random.integers(2**31))))
     return jobs
 
 
 def make_clip(job: Job) -> tuple[str, Row, int]:
-    """Synthesise and write one clip. Returns its split, its row and its milliseconds."""
+    """Synthesise and write one clip that is not there. Returns its split, its row and its milliseconds."""
+    path = job.folder / "clips" / job.row.path
+    if path.exists():
+        return job.speaker.split, job.row, milliseconds(path)
     habits = np.random.default_rng(list(job.speaker.client_id.encode()))  # a speaker is fast or slow, high or low
     rate, pitch = habits.uniform(0.9, 1.12), habits.uniform(0.92, 1.08)
     random = np.random.default_rng(job.seed)
@@ -98,7 +104,7 @@ def make_clip(job: Job) -> tuple[str, Row, int]:
         raise synthesis.SynthesisError(
             f"{job.row.path} lasts {samples.size / synthesis.RATE:.1f} s; at most {LONGEST} is wanted"
         )
-    return job.speaker.split, job.row, write_clip(job.folder / "clips" / job.row.path, samples, BITRATE_LEVEL)
+    return job.speaker.split, job.row, write_clip(path, samples, BITRATE_LEVEL)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -107,22 +113,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="the corpus folder; its clips and tables are replaced")
     parser.add_argument("--seed", type=int, default=20)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--keep", action="store_true", help="take over the clips that are there already")
     options = parser.parse_args(arguments)
     for program in ("espeak-ng", "flite"):
         synthesis.require(program)
     fresh = options.out.with_name(options.out.name + ".tmp")
     shutil.rmtree(fresh, ignore_errors=True)
     jobs = plan(fresh, options.seed)
+    if options.keep:
+        shutil.copytree(options.out / "clips", fresh / "clips")
     with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
         made = pool.map(make_clip, jobs, chunksize=1)
     splits = {split: [row for found, row, _ in made if found == split] for split in CLIPS}
-    write_tables(fresh, splits, {row.path: milliseconds for _, row, milliseconds in made})
+    write_tables(fresh, splits, {row.path: long for _, row, long in made})
     for kept in ("README.md", "examples.txt"):
         if (options.out / kept).exists():
             shutil.copy2(options.out / kept, fresh / kept)
     shutil.rmtree(options.out, ignore_errors=True)
     fresh.replace(options.out)
-    hours = sum(milliseconds for *_, milliseconds in made) / 3.6e6
+    hours = sum(long for *_, long in made) / 3.6e6
     print(f"{options.out}: {len(made)} clips, {hours:.2f} h, {len({row.client_id for _, row, _ in made})} voices")
     return 0
 

@@ -1,6 +1,7 @@
 """Who speaks: accents, eSpeak variants, flite and Kokoro voices, and which of them training never hears.
 
-Voices in RESERVED_* are kept for the dev and test splits of the demo corpus; HELD_OUT_ACCENT is in no training set.
+Voices in RESERVED_* are kept for the dev and test splits of the demo corpus. HELD_OUT_ACCENT is in no training set of
+`demo-en`: the demo corpus has clips of it in its train split, which the recipe leaves out (see cast.collected).
 The same goes for the flite voice awb (a Scottish speaker) and for Kokoro's style vector jf_tebukuro.
 """
 
