@@ -37,6 +37,9 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(known)}; default: all")
     for field in fields(Options):
         default = getattr(defaults, field.name)
+        if isinstance(default, bool):
+            parser.add_argument(f"--{field.name}", action="store_true", help="also what takes long")
+            continue
         parser.add_argument(f"--{field.name}", type=type(default), default=default, help=f"default {default}")
     parser.add_argument("--dry", action="store_true", help="print only, leave RESULTS.md as it is")
     args = parser.parse_args()
@@ -44,7 +47,8 @@ def main() -> int:
     if unknown:
         parser.error(f"there is no benchmark {', '.join(unknown)}; available: {', '.join(known)}")
     options = Options(**{field.name: getattr(args, field.name) for field in fields(Options)})
-    changed = [f"--{f.name} {getattr(options, f.name)}" for f in fields(Options)]
+    values = {f.name: getattr(options, f.name) for f in fields(Options)}
+    changed = [f"--{k}" if v is True else f"--{k} {v}" for k, v in values.items() if v is not False]
     failed = False
     for name in args.names or known:
         try:

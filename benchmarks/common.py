@@ -22,12 +22,14 @@ INTRO = "# Benchmarks\n\nWritten by `python -m benchmarks`; each section says wh
 
 @dataclass(frozen=True)
 class Options:
-    """runs: repetitions, interleaved. clips: real recordings. minutes: length of long recordings. threads: of torch."""
+    """runs: repetitions, interleaved. clips: real recordings. minutes: length of long recordings. threads: of torch, or
+    processes. full: also what takes an hour."""
 
     runs: int = 5
     clips: int = 48
     minutes: float = 10.0
     threads: int = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    full: bool = False
 
 
 def machine() -> str:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 _STEPS = 4
-_HEADS = ("lm_head.", "ctc_head.")
-_SPARE = "masked_spec_embed"  # used in training only; some published checkpoints lack it
+HEADS = ("lm_head.", "ctc_head.")  # how the names of an output layer's weights begin
+SPARE = "masked_spec_embed"  # used in training only; some published checkpoints lack it
 
 _building = threading.Lock()  # while transformers builds a model it replaces functions of torch.nn.init for all threads
 _chosen: dict[tuple[str, str], str] = {}  # (fingerprint, device) -> precision, for the life of the process
@@ -46,23 +46,23 @@ def load(
     folder = store.fetch(spec, progress)
     tell = progress or (lambda done, total, note: None)
     tell(0, _STEPS, f"reading {spec.title}")
-    config = _config(folder)
+    config = read_config(folder)
     files = store.weight_files(folder)
     _check_head(files, config.model_type)
-    normalise = _normalises(folder)
+    normalise = normalises(folder)
     tell(1, _STEPS, f"loading {spec.title}")
     model = _model(folder, spec)
     columns = int(model.config.vocab_size)
     words = vocabulary.read(folder, spec.profile, columns, model.config.pad_token_id, spec.adapter)
-    geometry = _geometry(model)
-    fingerprint = _fingerprint(folder, files, spec.adapter, words)
+    frames = geometry(model)
+    mark = fingerprint(folder, files, spec.adapter, words)
     engine: Any = (network.Network if network.supports(model) else OneByOne)(model).to(place)
     lanes = lanes_for(engine, place)
     tell(2, _STEPS, "choosing the precision")
-    engine, report = next(lanes.map(lambda e: _precise(e, place, precision, fingerprint), [engine]))
+    engine, report = next(lanes.map(lambda e: _precise(e, place, precision, mark), [engine]))
     tell(_STEPS, _STEPS, "ready")
     seconds = time.perf_counter() - began
-    return AcousticModel(spec, engine, lanes, words, geometry, normalise, place, report, fingerprint, seconds)
+    return AcousticModel(spec, engine, lanes, words, frames, normalise, place, report, mark, seconds)
 
 
 def resolve(device: str) -> torch.device:
@@ -91,7 +91,8 @@ def _precise(
     return engine, report
 
 
-def _config(folder: Path) -> PreTrainedConfig:
+def read_config(folder: Path) -> PreTrainedConfig:
+    """config.json of a checkpoint. Raises CheckpointError where it is broken or of no CTC model."""
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_CTC_MAPPING_NAMES
 
@@ -110,8 +111,8 @@ def _config(folder: Path) -> PreTrainedConfig:
         raise CheckpointError(f"config.json of the checkpoint cannot be read: {error}") from error
 
 
-def _check_head(files: list[Path], kind: str) -> None:
-    """Read the names of the weights (not the weights): broken files and missing heads are found at once."""
+def weight_names(files: list[Path]) -> set[str]:
+    """Names of the weights in safetensors files, which are not read. Raises CheckpointError for a broken file."""
     names: set[str] = set()
     for path in files:
         try:
@@ -121,7 +122,12 @@ def _check_head(files: list[Path], kind: str) -> None:
             raise CheckpointError(
                 f"{path.name} is broken ({error}). Delete it and load again to fetch it anew."
             ) from error
-    if not any(name.startswith(_HEADS) for name in names):
+    return names
+
+
+def _check_head(files: list[Path], kind: str) -> None:
+    """Find missing heads before gigabytes are read."""
+    if not any(name.startswith(HEADS) for name in weight_names(files)):
         raise CheckpointError(_no_head(kind))
 
 
@@ -133,6 +139,19 @@ def _no_head(kind: str) -> str:
 
 
 def _model(folder: Path, spec: CheckpointSpec) -> PreTrainedModel:
+    model, info = build(folder, spec.title, spec.adapter)
+    _check_complete(model.config.model_type, info)
+    return model.eval()
+
+
+def build(
+    folder: Path, title: str, adapter: str | None = None, config: PreTrainedConfig | None = None, family: Any = None
+) -> tuple[Any, dict[str, Any]]:
+    """(model in float32, transformers' account of weights missing, unexpected and of the wrong shape).
+
+    adapter: MMS language to switch to. config: in place of the folder's. family: transformers class, AutoModelForCTC
+    by default. Raises CheckpointError.
+    """
     from transformers import AutoModelForCTC
     from transformers.utils import logging
 
@@ -140,30 +159,29 @@ def _model(folder: Path, spec: CheckpointSpec) -> PreTrainedModel:
     logging.disable_progress_bar()
     try:
         with _building:
-            model, info = AutoModelForCTC.from_pretrained(
+            model, info = (family or AutoModelForCTC).from_pretrained(
                 folder,
+                config=config,
                 use_safetensors=True,
                 trust_remote_code=False,
                 local_files_only=True,
                 dtype=torch.float32,
                 output_loading_info=True,
             )
-        if spec.adapter is not None:
-            model.load_adapter(spec.adapter, use_safetensors=True, local_files_only=True)
+        if adapter is not None:
+            model.load_adapter(adapter, use_safetensors=True, local_files_only=True)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        raise CheckpointError(f"{spec.title} cannot be loaded ({type(error).__name__}): {error}") from error
+        raise CheckpointError(f"{title} cannot be loaded ({type(error).__name__}): {error}") from error
     finally:
         if bar:
             logging.enable_progress_bar()
-    _check_complete(model.config.model_type, info)
-    return model.eval()
+    return model, info
 
 
 def _check_complete(kind: str, info: dict[str, Any]) -> None:
     """Refuse a model of which transformers made up a part, which it only warns about."""
-    mismatched = [str(item[0] if isinstance(item, tuple) else item) for item in info["mismatched_keys"]]
-    missing = sorted(name for name in info["missing_keys"] if not name.endswith(_SPARE))
-    if any(name.startswith(_HEADS) for name in missing):
+    missing, mismatched = made_up(info)
+    if any(name.startswith(HEADS) for name in missing):
         raise CheckpointError(_no_head(kind))
     if missing or mismatched:
         wrong = sorted(set(missing) | set(mismatched))
@@ -173,7 +191,14 @@ def _check_complete(kind: str, info: dict[str, Any]) -> None:
         )
 
 
-def _geometry(model: PreTrainedModel) -> Geometry:
+def made_up(info: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Names of weights that the files lack and of those they have in another shape, from `build`'s account."""
+    mismatched = [str(item[0] if isinstance(item, tuple) else item) for item in info["mismatched_keys"]]
+    return sorted(name for name in info["missing_keys"] if not name.endswith(SPARE)), sorted(mismatched)
+
+
+def geometry(model: PreTrainedModel) -> Geometry:
+    """What a frame covers. Raises CheckpointError for models that do not hear waveforms."""
     config = model.config
     if model.main_input_name != "input_values" or config.model_type in ("sew", "sew-d"):
         raise CheckpointError(
@@ -186,7 +211,7 @@ def _geometry(model: PreTrainedModel) -> Geometry:
     return g
 
 
-def _normalises(folder: Path) -> bool:
+def normalises(folder: Path) -> bool:
     """Whether the checkpoint expects zero mean and unit variance; checks its sample rate on the way."""
     settings: dict[str, Any] = {}
     for name in ("preprocessor_config.json", "processor_config.json"):
@@ -199,7 +224,7 @@ def _normalises(folder: Path) -> bool:
     return bool(settings.get("do_normalize", True))
 
 
-def _fingerprint(folder: Path, files: list[Path], adapter: str | None, words: Vocabulary) -> str:
+def fingerprint(folder: Path, files: list[Path], adapter: str | None, words: Vocabulary) -> str:
     """Short SHA-256 over everything that decides what the model hears, and how it is written."""
     whole = hashlib.sha256(repr((words.tokens, words.blank, sorted(words.special))).encode())
     extra = [folder / name for name in ("config.json", "preprocessor_config.json", "processor_config.json")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,6 +80,11 @@ class AcousticModel:
         self.fingerprint, self.load_seconds = fingerprint, load_seconds
         self.rows = CUDA_ROWS if device.type == "cuda" else None
         self._engine, self._lanes, self._normalise, self._device = engine, lanes, normalise, device
+
+    @property
+    def bytes(self) -> int:
+        """What its weights take in memory as they lie there now, in this precision; its working memory is not in it."""
+        return _bytes(self._engine)
 
     def emissions(self, clips: Sequence[Clip], progress: Progress | None = None) -> list[Emissions]:
         """What the model hears in each clip, in the order given.
@@ -170,3 +176,14 @@ class AcousticModel:
         if self._device.type == "cuda":
             return wave.pin_memory().to(self._device, non_blocking=True)
         return wave
+
+
+def _bytes(engine: Any) -> int:
+    """Of all tensors in its modules: parameters, buffers, and weights laid out for the processor, which are neither."""
+    tensors: list[torch.Tensor] = []
+    for module in engine.modules():
+        own = [*module.parameters(recurse=False), *module.buffers(recurse=False), *vars(module).values()]
+        if "_packed_params" in vars(module):  # torch's int8 layers keep theirs out of sight
+            own += module._weight_bias()
+        tensors += [each for each in own if isinstance(each, torch.Tensor)]
+    return sum({id(each): each.numel() * each.element_size() for each in tensors}.values())

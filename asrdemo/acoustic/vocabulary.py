@@ -6,6 +6,8 @@ vocabulary is a table, and building the tokenizer object for it would add two to
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,36 +17,73 @@ from asrdemo.text import profile
 from asrdemo.types import BLANK, SPACE, Vocabulary
 
 _SPECIAL_KEYS = ("pad_token", "bos_token", "eos_token", "unk_token", "mask_token")
+_DEFAULTS = {
+    "pad_token": "<pad>",
+    "bos_token": "<s>",
+    "eos_token": "</s>",
+    "unk_token": "<unk>",
+}  # of Wav2Vec2CTCTokenizer
+
+
+@dataclass(frozen=True)
+class Table:
+    """A tokenizer's files. tokens: as written, by column; roles: special tokens that have a column, by their key in the
+    files (`pad_token`, `unk_token`, ...); special: all special tokens; delimiter: what stands between words."""
+
+    tokens: tuple[str, ...]
+    roles: Mapping[str, str]
+    special: frozenset[str]
+    delimiter: str
+
+
+def table(folder: Path, size: int, adapter: str | None = None) -> Table:
+    """The tokenizer of the checkpoint in `folder`, whose output has `size` columns.
+
+    adapter: language of a nested (MMS) vocabulary. Raises CheckpointError when tokens and columns do not fit.
+    """
+    settings = read_json(folder, "special_tokens_map.json") | read_json(folder, "tokenizer_config.json")
+    columns = _columns(folder, adapter, settings)
+    named = {key: _content(settings[key]) for key in _SPECIAL_KEYS if settings.get(key)}
+    special = set(named.values()) | {t for t in columns.values() if len(t) > 2 and t[0] + t[-1] in ("<>", "[]")}
+    _check(columns, special, size)
+    tokens = tuple(columns[i] for i in range(size))
+    roles = {key: t for key, t in (_DEFAULTS | named).items() if t in tokens}
+    return Table(tokens, roles, frozenset(special), _content(settings.get("word_delimiter_token") or "|"))
 
 
 def read(folder: Path, profile_name: str, size: int, blank: int | None, adapter: str | None = None) -> Vocabulary:
     """The vocabulary of the checkpoint in `folder`.
 
     size: columns of its output. blank: `pad_token_id` of its configuration, which CTC uses as the blank; None takes
-    the tokenizer's pad token. adapter: language of a nested (MMS) vocabulary.
-    Where the profile writes lower case and the checkpoint knows capitals only, its letters are lowered, so that an
-    upper-case checkpoint is read, scored and searched like any other. Raises CheckpointError when tokens and columns
-    do not fit each other.
+    the tokenizer's pad token. adapter: language of a nested (MMS) vocabulary. Raises CheckpointError when tokens and
+    columns do not fit each other.
     """
-    settings = read_json(folder, "special_tokens_map.json") | read_json(folder, "tokenizer_config.json")
-    columns = _columns(folder, adapter, settings)
-    special = {_content(settings[key]) for key in _SPECIAL_KEYS if settings.get(key)}
-    special |= {t for t in columns.values() if len(t) > 2 and t[0] + t[-1] in ("<>", "[]")}
-    _check(columns, special, size)
-    if blank is None:
-        pad = _content(settings.get("pad_token") or "<pad>")
-        blank = next((i for i, t in columns.items() if t == pad), None)
+    found = table(folder, size, adapter)
+    if blank is None and "pad_token" in found.roles:
+        blank = found.tokens.index(found.roles["pad_token"])
     if blank is None or not 0 <= blank < size:
         raise CheckpointError(f"The CTC blank (pad_token_id) is {blank}; expected a column from 0 to {size - 1}.")
-    tokens = [columns[i] for i in range(size)]
-    delimiter = _content(settings.get("word_delimiter_token") or "|")
-    letters = [t for i, t in enumerate(tokens) if i != blank and t not in special and t != delimiter]
-    spelling = _lowered(letters, profile_name) | {delimiter: SPACE}
+    return spelled(found, profile_name, blank)
+
+
+def spelled(found: Table, profile_name: str, blank: int) -> Vocabulary:
+    """The vocabulary as texts are written.
+
+    Where the profile writes lower case and the checkpoint knows capitals only, its letters are lowered, so that an
+    upper-case checkpoint is read, scored and searched like any other.
+    """
+    tokens, special = found.tokens, found.special
+    spelling = _lowered(letters(found, blank), profile_name) | {found.delimiter: SPACE}
     return Vocabulary(
         tuple(BLANK if i == blank else t if t in special else spelling.get(t, t) for i, t in enumerate(tokens)),
         blank,
         frozenset(i for i, t in enumerate(tokens) if i != blank and t in special),
     )
+
+
+def letters(found: Table, blank: int) -> list[str]:
+    """The tokens that spell words: neither blank nor special nor the delimiter."""
+    return [t for i, t in enumerate(found.tokens) if i != blank and t not in found.special and t != found.delimiter]
 
 
 def _content(token: Any) -> str:

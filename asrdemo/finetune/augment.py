@@ -1,8 +1,9 @@
-"""Cheap changes to a training clip: speed, gain, room, band limits, noise. NumPy only, a few milliseconds a clip."""
+"""Cheap changes to a training clip: speed, gain, room, band limits, noise, a telephone; a few milliseconds a clip."""
 
 from __future__ import annotations
 
 import numpy as np
+import soxr
 
 from asrdemo.finetune.recipe import Augment
 from asrdemo.types import SAMPLE_RATE
@@ -21,6 +22,8 @@ def augment(samples: np.ndarray, a: Augment, rng: np.random.Generator, max_speed
         samples = filtered(samples, response, band_edges(rng) if band_limit else None)
     if rng.random() < a.noise_prob:
         samples = add_noise(samples, rng.uniform(*a.noise_snr_db), rng)
+    if rng.random() < a.codec_prob:
+        samples = telephone(samples)
     return samples * np.float32(10 ** (rng.uniform(*a.gain_db) / 20))
 
 
@@ -69,3 +72,13 @@ def add_noise(samples: np.ndarray, snr_db: float, rng: np.random.Generator) -> n
         noise[width:] = total[width:] - total[:-width]
     power = np.mean(samples**2) / 10 ** (snr_db / 10)
     return samples + noise * np.float32(np.sqrt(power / (np.mean(noise**2) + 1e-12)))
+
+
+def telephone(samples: np.ndarray) -> np.ndarray:
+    """As an 8 kHz line with 8-bit mu-law (ITU-T G.711) passes it on; shape and loudest sample stay."""
+    peak = np.float32(max(np.abs(samples).max(initial=0.0), 1e-8))
+    low = soxr.resample(samples / peak, SAMPLE_RATE, SAMPLE_RATE // 2)
+    coded = np.round(np.sign(low) * np.log1p(255 * np.minimum(np.abs(low), 1)) / np.log(256) * 127)
+    decoded = np.sign(coded) * np.expm1(np.abs(coded) / 127 * np.log(256)) / 255
+    whole = soxr.resample(decoded.astype(np.float32), SAMPLE_RATE // 2, SAMPLE_RATE)[: len(samples)]
+    return np.pad(whole, (0, len(samples) - len(whole))) * peak

@@ -1,134 +1,223 @@
-"""Prepared shards -> an endless stream of padded batches, measured in audio seconds and grouped by length."""
+"""Prepared shards -> an endless stream of effective batches, measured in audio seconds and grouped by length.
+
+What a batch holds depends on the recipe alone: neither on how many processes share it, nor on how much of it goes
+through the model at once, nor on where a run was interrupted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
-from torch.utils.data import IterableDataset
+from torch.utils.data import IterableDataset, get_worker_info
 
-from asrdemo.finetune import model as models
+from asrdemo.errors import TrainingError
+from asrdemo.finetune import base
 from asrdemo.finetune.augment import augment
 from asrdemo.finetune.prepare import Shard
-from asrdemo.finetune.recipe import Recipe
+from asrdemo.finetune.recipe import Recipe, TrainCorpus
 from asrdemo.types import SAMPLE_RATE
 
 ROUND_BATCHES = 100  # clips are sorted by length within so many batches
+NO_LABELS = np.zeros(0, dtype=np.int64)  # of pre-training
 LENGTH_STEP = SAMPLE_RATE // 2  # padded lengths are multiples of this: oneDNN compiles its kernels for each new shape
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Training clips of all corpora side by side; every sequence has shape (clips,).
+    """Training clips of all corpora side by side; every array has shape (clips,) but ids.
 
-    seconds: float; weights: how often a clip comes up in one pass; labels: ids; max_speed: beyond it the labels no
-    longer fit the frames. infeasible: names of clips whose labels never fit, or hold a character not in the vocabulary.
+    shard, row: where a clip lies. seconds: float. weights: how often it comes up in one pass. ids, ends: the labels of
+    all clips end to end, and where each clip's end. max_speed: beyond it the labels no longer fit the frames.
+    infeasible: names of clips whose labels never fit; unwritable: of those with a character not in the vocabulary.
     """
 
     shards: tuple[Shard, ...]
-    clips: tuple[tuple[int, int], ...]
+    shard: np.ndarray
+    row: np.ndarray
     seconds: np.ndarray
     weights: np.ndarray
-    labels: tuple[np.ndarray, ...]
+    ids: np.ndarray
+    ends: np.ndarray
     max_speed: np.ndarray
-    infeasible: tuple[str, ...]
+    infeasible: tuple[str, ...] = ()
+    unwritable: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.seconds)
+
+    def labels(self, clip: int) -> np.ndarray:
+        """Ids of a clip, int64, shape = (characters,)."""
+        begin = self.ends[clip - 1] if clip else 0
+        return self.ids[begin : self.ends[clip]].astype(np.int64)
+
+    def samples(self, clip: int) -> np.ndarray:
+        """Audio of a clip, float32 in [-1, 1), shape = (samples,)."""
+        return self.shards[self.shard[clip]].samples(int(self.row[clip]))
+
+    def name(self, clip: int) -> str:
+        """Corpus and file name of a clip."""
+        shard = self.shards[self.shard[clip]]
+        return f"{shard.id}/{shard.names[int(self.row[clip])]}"
 
 
-def pool(shards: list[Shard], weights: list[float], vocab: dict[str, int], config) -> Pool:
-    """Gather the clips whose labels fit their frames (frames >= labels + repeats)."""
-    clips, seconds, clip_weights, labels, speeds, infeasible = [], [], [], [], [], []
-    for s, (shard, weight) in enumerate(zip(shards, weights, strict=True)):
+def pool(shards: Sequence[Shard], sources: Sequence[TrainCorpus], start: base.Start) -> Pool:
+    """Gather the clips whose labels fit their frames (frames >= labels + repeats).
+
+    Raises TrainingError when none is left.
+    """
+    where, rows, weights, labels, speeds = [], [], [], [], []
+    infeasible, unwritable = [], []
+    for number, (shard, source) in enumerate(zip(shards, sources, strict=True)):
+        clip_weights = balanced(shard, source)
+        frames = np.asarray(base.frames(shard.lengths, start.model.config))
         for i, text in enumerate(shard.texts):
-            ids = models.labels(text, vocab)
-            speed = 0.0 if ids is None else models.frames(int(shard.lengths[i]), config) / models.frames_needed(ids)
-            if ids is None or speed < 1.0:
+            ids = base.labels(text, start) if start.vocab else NO_LABELS
+            if ids is None:
+                unwritable.append(f"{shard.id}/{shard.names[i]}")
+                continue
+            speed = frames[i] / max(1, base.frames_needed(ids))
+            if speed < 1.0:
                 infeasible.append(f"{shard.id}/{shard.names[i]}")
                 continue
-            clips.append((s, i))
-            seconds.append(shard.lengths[i] / SAMPLE_RATE)
-            clip_weights.append(weight)
-            labels.append(ids)
+            where.append(number)
+            rows.append(i)
+            weights.append(clip_weights[i])
+            labels.append(ids.astype(np.int32))
             speeds.append(max(1.0, 0.95 * speed))
+    if not rows:
+        raise TrainingError(
+            f"No clip is left to train on: the labels of {len(infeasible)} do not fit their audio, {len(unwritable)} "
+            "hold characters that the vocabulary lacks. Run `python -m asrdemo finetune precheck` to see which."
+        )
+    seconds = np.concatenate([s.lengths for s in shards])[_flat(shards, where, rows)] / SAMPLE_RATE
     return Pool(
-        tuple(shards),
-        tuple(clips),
-        np.array(seconds),
-        np.array(clip_weights),
-        tuple(labels),
-        np.array(speeds),
-        tuple(infeasible),
+        tuple(shards), np.array(where), np.array(rows), seconds, np.array(weights), np.concatenate(labels),
+        np.cumsum([len(ids) for ids in labels]), np.array(speeds), tuple(infeasible), tuple(unwritable),
+    )  # fmt: skip
+
+
+def balanced(shard: Shard, source: TrainCorpus) -> np.ndarray:
+    """How often each clip of a shard comes up in one pass, shape = (clips,); see TrainCorpus.balance_by."""
+    if not source.balance_by:
+        return np.full(len(shard), source.weight)
+    values, inverse, counts = np.unique(
+        np.asarray(shard.column(source.balance_by)), return_inverse=True, return_counts=True
     )
+    return source.weight * len(shard) / len(values) / counts[inverse]
+
+
+def _flat(shards: Sequence[Shard], where: list[int], rows: list[int]) -> np.ndarray:
+    begins = np.cumsum([0, *map(len, shards)])
+    return begins[np.array(where, dtype=int)] + np.array(rows, dtype=int)
 
 
 class Phase:
-    """Where the run stands: on the plateau at first, settled once the loss has left it."""
+    """Where a run from random weights stands: on the plateau at first, settled once the loss has left it."""
 
-    def __init__(self, recipe: Recipe):
+    def __init__(self, recipe: Recipe, settled: bool = False):
         self.recipe = recipe
-        self.settled = False
+        self.settled = settled or recipe.plateau is None
 
     @property
     def batch_seconds(self) -> float:
         """Audio seconds a batch may hold, padding included."""
-        return self.recipe.batches.seconds if self.settled else self.recipe.plateau.batch_seconds
+        p = self.recipe.plateau
+        return self.recipe.batches.seconds if self.settled or p is None else p.batch_seconds
 
     @property
     def max_seconds(self) -> float:
         """Longest clip of the phase."""
-        return self.recipe.clips.max_seconds if self.settled else self.recipe.plateau.max_seconds
+        p = self.recipe.plateau
+        return self.recipe.clips.max_seconds if self.settled or p is None else p.max_seconds
+
+
+class Place(TypedDict):
+    """How far the stream has come: a pass over the clips, the batches of it already taken, the phase it began in."""
+
+    round: int
+    taken: int
+    settled: bool
 
 
 class Batches(IterableDataset):
-    """The stream. It depends on the recipe's seed and on the step it starts from, which a resumed run gives.
+    """The stream of this process's share of each effective batch, from `place` on.
 
-    share: (process, processes); all plan the same passes, and each takes every so-manieth batch.
+    An item: waves, list of float32 (samples,) tensors, augmented and standardised; labels, list of int64 tensors;
+    clips, their places in the pool; counts, False for a clip that is here only so that the process has something to do;
+    place, where the stream stands after it; audio_seconds, of the clips as prepared.
     """
 
-    def __init__(self, clips: Pool, recipe: Recipe, phase: Phase, start_step: int = 0, share: tuple[int, int] = (0, 1)):
-        self.clips, self.recipe, self.phase, self.start_step, self.share = clips, recipe, phase, start_step, share
-        self.audio_seconds = 0.0  # handed out so far by this process, padding left out
+    def __init__(
+        self, clips: Pool, recipe: Recipe, start: base.Start, phase: Phase, place: Place | None = None,
+        share: tuple[int, int] = (0, 1),
+    ):  # fmt: skip
+        self.clips, self.recipe, self.start, self.phase, self.share = clips, recipe, start, phase, share
+        self.place: Place = place or {"round": 0, "taken": 0, "settled": phase.settled}
 
-    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        process, processes = self.share
-        order = np.random.default_rng([self.recipe.seed, self.start_step])
-        rng = np.random.default_rng([self.recipe.seed, self.start_step, process])
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        worker = get_worker_info()
+        part, parts = (worker.id, worker.num_workers) if worker else (0, 1)
+        current, skip, number = self.place["round"], self.place["taken"], 0
+        settled = self.place["settled"]
         while True:
-            settled = self.phase.settled
-            batches = list(plan(self.clips, self.phase, order))
-            for first in range(0, len(batches) - processes + 1, processes):
-                yield self.collate(batches[first + process], rng)
+            for taken, batch in enumerate(plan(self.clips, self.recipe, settled, current)):
+                if taken < skip:
+                    continue
+                if number % parts == part:
+                    yield self.item(batch, {"round": current, "taken": taken + 1, "settled": settled})
+                number += 1
                 if self.phase.settled != settled:
                     break  # the rest of this pass was planned for another phase
+            current, skip, settled = current + 1, 0, self.phase.settled
 
-    def collate(self, batch: list[int], rng: np.random.Generator) -> dict[str, torch.Tensor]:
-        """Augmented, normalised and padded: see `pad` for the keys and shapes."""
+    def item(self, batch: list[int], place: Place) -> dict[str, Any]:
+        """This process's share of a batch; see the class."""
+        process, processes = self.share
+        mine = batch[process::processes]
+        counts = bool(mine)
+        mine = mine or batch[:1]
         changes = self.recipe.augment
-        if not self.phase.settled:  # no more than speed and gain at first
-            changes = replace(changes, noise_prob=0.0, filter_prob=0.0, reverb_prob=0.0)
+        if not place["settled"]:  # no more than speed and gain at first
+            changes = replace(changes, noise_prob=0.0, filter_prob=0.0, reverb_prob=0.0, codec_prob=0.0)
         waves = []
-        for i in batch:
-            shard, clip = self.clips.clips[i]
-            samples = self.clips.shards[shard].samples(clip)
-            waves.append(standardised(augment(samples, changes, rng, self.clips.max_speed[i])))
-        self.audio_seconds += sum(map(len, waves)) / SAMPLE_RATE
-        return pad(waves, [self.clips.labels[i] for i in batch], LENGTH_STEP)
+        for clip in mine:
+            rng = np.random.default_rng([self.recipe.seed, place["round"], place["taken"], clip])
+            wave = augment(self.clips.samples(clip), changes, rng, self.clips.max_speed[clip])
+            waves.append(torch.from_numpy(standardised(wave) if self.start.standardise else wave))
+        return {
+            "waves": waves, "labels": [torch.from_numpy(self.clips.labels(clip)) for clip in mine], "clips": mine,
+            "counts": counts, "place": place, "audio_seconds": float(self.clips.seconds[mine].sum()) * counts,
+        }  # fmt: skip
 
 
-def plan(clips: Pool, phase: Phase, rng: np.random.Generator) -> Iterator[list[int]]:
-    """One pass over the clips (weights as repeats): batches of clips of like length, within chunks, in random order."""
+def plan(clips: Pool, recipe: Recipe, settled: bool, number: int) -> list[list[int]]:
+    """Pass `number` over the clips (weights as repeats): batches of clips of like length, in random order.
+
+    Raises TrainingError where a phase has no clip.
+    """
+    phase = Phase(recipe, settled)
+    rng = np.random.default_rng([recipe.seed, number])
     repeats = np.floor(clips.weights + rng.random(len(clips.weights))).astype(int)
     repeats[clips.seconds > phase.max_seconds] = 0
     order = rng.permutation(np.repeat(np.arange(len(repeats)), repeats))
     if not len(order):
-        return
+        if (clips.weights[clips.seconds <= phase.max_seconds] > 0).any():
+            return []  # small weights: nothing was drawn this time
+        raise TrainingError(
+            f"No training clip is at most {phase.max_seconds:g} s long; see clips and plateau in the recipe."
+        )
     per_chunk = max(1, int(ROUND_BATCHES * phase.batch_seconds / clips.seconds[order].mean()))
+    batches: list[list[int]] = []
     for start in range(0, len(order), per_chunk):
         chunk = order[start : start + per_chunk]
-        batches = by_seconds(chunk[np.argsort(clips.seconds[chunk], kind="stable")], clips.seconds, phase.batch_seconds)
-        for b in rng.permutation(len(batches)):
-            yield batches[b]
+        chunk = chunk[np.argsort(clips.seconds[chunk], kind="stable")]
+        sorted_batches = by_seconds(chunk, clips.seconds, phase.batch_seconds)
+        batches += [sorted_batches[b] for b in rng.permutation(len(sorted_batches))]
+    return batches
 
 
 def by_seconds(order: np.ndarray, seconds: np.ndarray, limit: float) -> list[list[int]]:
@@ -141,26 +230,30 @@ def by_seconds(order: np.ndarray, seconds: np.ndarray, limit: float) -> list[lis
     return batches
 
 
+def micro_batches(lengths: Sequence[int], limit: float) -> list[list[int]]:
+    """Which clips of an item go through the model together: padded seconds within `limit`, 0 for all at once.
+
+    lengths: in samples.
+    """
+    order = np.argsort(lengths, kind="stable")
+    return by_seconds(order, np.asarray(lengths) / SAMPLE_RATE, limit) if limit > 0 else [[int(i) for i in order]]
+
+
 def standardised(samples: np.ndarray) -> np.ndarray:
     """Zero mean and unit variance, as Wav2Vec2FeatureExtractor does it."""
     return (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
 
 
-def pad(waves: list[np.ndarray], labels: list[np.ndarray] | None = None, step: int = 1) -> dict[str, torch.Tensor]:
-    """Right-padded batch; audio is padded to a multiple of `step` samples.
+def pad(waves: Sequence[torch.Tensor], masks: bool = True, step: int = 1) -> dict[str, torch.Tensor]:
+    """Right-padded audio, to a multiple of `step` samples.
 
-    input_values: float32, zeros at the end, shape = (clips, samples); attention_mask: 1 where there is audio, same
-    shape; labels: int64, -100 at the end, shape = (clips, characters).
+    input_values: float32, zeros at the end, shape = (clips, samples); attention_mask (if `masks`): 1 where there is
+    audio, int64, same shape.
     """
     longest = -(-max(map(len, waves)) // step) * step
     values = torch.zeros(len(waves), longest)
-    mask = torch.zeros(len(waves), longest, dtype=torch.long)
     for row, wave in enumerate(waves):
-        values[row, : len(wave)] = torch.from_numpy(wave)
-        mask[row, : len(wave)] = 1
-    batch = {"input_values": values, "attention_mask": mask}
-    if labels is not None:
-        batch["labels"] = torch.full((len(labels), max(map(len, labels))), -100)
-        for row, ids in enumerate(labels):
-            batch["labels"][row, : len(ids)] = torch.from_numpy(ids)
-    return batch
+        values[row, : len(wave)] = wave
+    lengths = torch.tensor([len(wave) for wave in waves])
+    mask = (torch.arange(longest) < lengths[:, None]).long()
+    return {"input_values": values, "attention_mask": mask} if masks else {"input_values": values}

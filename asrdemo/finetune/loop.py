@@ -1,229 +1,333 @@
-"""What this project adds to the transformers Trainer: a wall clock, a plateau phase, averaged weights, dev scoring."""
+"""What this project adds to the transformers Trainer: an effective batch that nothing changes, a budget of minutes,
+averaged weights, scoring on dev, and a watchdog that is listened to."""
 
 from __future__ import annotations
 
-import json
 import math
-import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import psutil
 import torch
-from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainerCallback, Wav2Vec2ForCTC
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import Trainer, TrainerCallback
 
-from asrdemo.finetune import model as models
-from asrdemo.finetune.data import Batches, Phase
-from asrdemo.finetune.evaluate import Score, score
+from asrdemo.acoustic.loading import HEADS
+from asrdemo.errors import TrainingError
+from asrdemo.finetune import base, export, journal
+from asrdemo.finetune.clock import Average, Clock
+from asrdemo.finetune.data import Batches, Phase, micro_batches
+from asrdemo.finetune.objective import Objective, Outcome
 from asrdemo.finetune.prepare import Shard
 from asrdemo.finetune.recipe import Recipe
+from asrdemo.finetune.watchdog import Alert, Watchdog
+from asrdemo.types import SAMPLE_RATE
 
 
-def write_json(path: Path, data: object) -> None:
-    """Write a temporary neighbour, then rename it."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(data, ensure_ascii=False, indent=1), encoding="utf-8")
-    temporary.replace(path)
+@dataclass
+class Running:
+    """What the parts of a running program share.
 
-
-class Clock:
-    """Wall seconds of training over all sittings of a run, against its budget (and steps, where they are limited).
-
-    Time stands still between two calls of `tick`, and is the first process's in all of them: they must agree on the
-    learning rate and on when to evaluate, or they would wait for each other for ever.
+    precision: bf16, fp16 or fp32. place: where the stream stands after the step last taken. tell: (step, note) for
+    whoever watches. stop_asked: whether somebody wants the run to end after this step.
     """
 
-    def __init__(self, budget_minutes: float, spent: float = 0.0, max_steps: int = 0):
-        self.budget, self.max_steps = budget_minutes * 60, max_steps
-        self.spent, self._before, self._started = spent, spent, time.monotonic()
+    folder: Path
+    recipe: Recipe
+    start: base.Start
+    clock: Clock
+    phase: Phase
+    average: Average | None
+    journal: journal.Journal
+    watchdog: Watchdog
+    dev: list[Shard]
+    precision: str
+    batches: Batches
+    tell: Callable[[int, str], None] = lambda step, note: None
+    stop_asked: Callable[[], bool] = lambda: False
+    train_loss: float = math.nan
+    audio_seconds: float = 0.0
+    alerts: list[Alert] = field(default_factory=list)
+    stopped: str = ""  # why the run ended before its budget was used up
 
-    def tick(self) -> None:
-        """Set `spent`: seconds, earlier sittings included."""
-        now = torch.tensor(self._before + time.monotonic() - self._started, dtype=torch.float64)
-        if torch.distributed.is_initialized():
-            now = now.to("cpu" if torch.distributed.get_backend() == "gloo" else "cuda")
-            torch.distributed.broadcast(now, src=0)
-        self.spent = float(now)
-
-    def progress(self, step: int) -> float:
-        """0 at the start, 1 when the budget of minutes or steps is used up."""
-        return min(1.0, max(self.spent / self.budget, step / self.max_steps if self.max_steps else 0.0))
-
-
-class Average:
-    """Exponential moving average of the weights (Polyak & Juditsky 1992), a step every EVERY optimiser steps."""
-
-    EVERY = 5
-
-    def __init__(self, model: torch.nn.Module, decay: float):
-        self.decay = decay**self.EVERY
-        self.weights = {name: p.detach().clone() for name, p in model.state_dict().items()}
-        self.updates = 0
-
-    @torch.no_grad()
-    def update(self, model: torch.nn.Module) -> None:
-        """Move towards the model's weights, faster at first."""
-        self.updates += 1
-        keep = min(self.decay, self.updates / (self.updates + 10))
-        current = model.state_dict()
-        torch._foreach_lerp_(list(self.weights.values()), [current[n] for n in self.weights], 1 - keep)
-
-    def save(self, path: Path) -> None:
-        """Write the average beside a Trainer checkpoint."""
-        save_file(self.weights, path, metadata={"updates": str(self.updates)})
-
-    def load(self, path: Path) -> None:
-        """Read what `save` wrote; the warm start of the average is over by then."""
-        self.weights = load_file(path)
-        self.updates = 10_000
+    def alert(self, found: list[Alert]) -> None:
+        """Write alerts down."""
+        for one in found:
+            self.alerts.append(one)
+            self.journal.add(journal.ALERTS, asdict(one))
 
 
-class RunCallback(TrainerCallback):
-    """Minds the clock (evaluation, checkpoints, the end), the phase, the average and the metrics file."""
+class Minder(TrainerCallback):
+    """Minds the clock (evaluation, checkpoints, the end), the phase and the average; ends a run that should end."""
 
-    def __init__(self, run: Path, recipe: Recipe, clock: Clock, phase: Phase, average: Average, batches: Batches):
-        self.run, self.recipe, self.clock = run, recipe, clock
-        self.phase, self.average, self.batches = phase, average, batches
-        self._evaluated = self._saved = clock.spent
+    def __init__(self, run: Running):
+        self.run = run
+        self._evaluated = self._saved = run.clock.spent
         self._regularised = False
 
-    def on_step_end(self, args, state, control, model=None, **_):
+    def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        """Dropout and masks come on when it is time for them."""
+        late = self.run.clock.progress(state.global_step) >= self.run.recipe.regularisation.start
+        if self.run.phase.settled and late and not self._regularised:
+            base.regularise(model, self.run.recipe.regularisation)
+            self._regularised = True
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> Any:
         """After an optimiser step: average, and see whether it is time for something."""
-        self.clock.tick()
-        if state.global_step % Average.EVERY == 0:
-            self.average.update(model)
-        now, e = self.clock.spent, self.recipe.evaluation
-        finished = self.clock.progress(state.global_step) >= 1
-        if finished or now - self._evaluated >= e.every_minutes * 60:
+        run, step = self.run, state.global_step
+        run.clock.tick()
+        if run.average and step % Average.EVERY == 0:
+            run.average.update(self._plain(model))
+        e, now = run.recipe.evaluation, run.clock.spent
+        asked = agreed(run.stop_asked())
+        if asked:
+            run.stopped = "asked to stop"
+        run.stopped = run.stopped or next((a.kind for a in run.alerts if a.action == "stop"), "")
+        finished = run.clock.progress(step) >= 1
+        due = step % e.every_steps == 0 if e.every_steps else now - self._evaluated >= e.every_minutes * 60
+        if finished or due:
             control.should_evaluate, self._evaluated = True, now
-        if finished or now - self._saved >= e.save_minutes * 60:
+        if finished or run.stopped or now - self._saved >= e.save_minutes * 60:
             control.should_save, self._saved = True, now
-        control.should_training_stop = control.should_training_stop or finished
+        control.should_training_stop = control.should_training_stop or finished or bool(run.stopped)
         return control
 
-    def on_log(self, args, state, control, logs=None, model=None, **_):
-        """Append to metrics.jsonl; leave the plateau phase when the loss has."""
-        record = {"step": state.global_step, "seconds": round(self.clock.spent, 1), **(logs or {})}
-        if "loss" in record:
-            record["audio_hours"] = round(self.batches.audio_seconds * args.world_size / 3600, 4)
-            left = record["loss"] < self.recipe.plateau.until_loss or state.global_step >= self.recipe.plateau.max_steps
-            if left and not self.phase.settled:
-                self.phase.settled = True
-                record["phase"] = "settled"
-            late = self.clock.progress(state.global_step) >= self.recipe.model.regularise_from
-            if self.phase.settled and late and not self._regularised and self.recipe.model.regularise_from < 1:
-                models.regularise(model, self.recipe.model)
-                self._regularised = True
-                record["phase"] = "regularised"
-        if state.is_world_process_zero:
-            with (self.run / "metrics.jsonl").open("a", encoding="utf-8") as out:
-                out.write(json.dumps(record) + "\n")
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        """A watchdog that wants the run to end, or patience that is over, is heard at once."""
+        run = self.run
+        run.stopped = run.stopped or next((a.kind for a in run.alerts if a.action == "stop"), "")
+        patience = run.recipe.evaluation.patience
+        rates = run.watchdog.rates
+        if patience and len(rates) > patience and min(rates[-patience:]) >= min(rates[:-patience]):
+            run.stopped = run.stopped or f"no better WER in {patience} evaluations"
+        if run.stopped:
+            control.should_training_stop = control.should_save = True
+        return control
 
-    def on_save(self, args, state, control, **_):
-        """Complete the Trainer's checkpoint with what it does not know."""
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        """A line of metrics; the plateau phase ends when the loss has left it."""
+        run = self.run
+        record = {"step": state.global_step, "seconds": round(run.clock.spent, 1), **(logs or {})}
+        if "loss" in record:
+            run.train_loss = record["loss"]
+            record["audio_hours"] = round(run.audio_seconds * args.world_size / 3600, 4)
+            record |= memory()
+            plateau = run.recipe.plateau
+            if plateau and not run.phase.settled:
+                left = record["loss"] < plateau.until_loss or state.global_step >= plateau.max_steps
+                run.phase.settled = left
+                record |= {"phase": "settled"} if left else {}
+        if state.is_world_process_zero:
+            run.journal.add(journal.METRICS, record)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Complete the Trainer's checkpoint with what it does not know; run.json is what makes it whole."""
         if not state.is_world_process_zero:
             return
-        folder = self.run / f"checkpoint-{state.global_step}"
-        self.average.save(folder / "average.safetensors")
-        write_json(folder / "run.json", {"seconds": self.clock.spent, "settled": self.phase.settled})
+        folder = self.run.folder / f"checkpoint-{state.global_step}"
+        if self.run.average:
+            self.run.average.save(folder / "average.safetensors")
+        record = {"seconds": self.run.clock.spent, "settled": self.run.phase.settled, "place": self.run.batches.place}
+        journal.write_json(folder / "run.json", {**record, "audio_seconds": self.run.audio_seconds})
+
+    @staticmethod
+    def _plain(model: Any) -> Any:
+        return getattr(model, "module", model)  # without DDP around it: other names
 
 
 class CtcTrainer(Trainer):
-    """Trainer over an endless stream of ready batches, a learning rate by the clock, and greedy dev scoring."""
+    """Trainer over an endless stream of effective batches.
 
-    def __init__(
-        self,
-        *,
-        run: Path,
-        recipe: Recipe,
-        vocab: dict[str, int],
-        dev: list[Shard],
-        clock: Clock,
-        average: Average,
-        **kw,
-    ):
+    The loss of a step is the sum over its clips divided by its labels, whatever the number of processes and of
+    micro-batches. When memory does not suffice, micro-batches are halved and the step is taken again: the effective
+    batch, and so the result, stays the same.
+    """
+
+    def __init__(self, *, run: Running, objective: Objective, **kw: Any):
         super().__init__(**kw)
-        self.run, self.recipe, self.vocab, self.dev = run, recipe, vocab, dev
-        self.clock, self.average = clock, average
-        self._last: tuple[int, dict[str, float]] | None = None  # step and metrics of the last evaluation
+        self.run: Running = run
+        self.objective: Objective = objective
+        self.micro_seconds = run.recipe.batches.micro_seconds
+        self._scored = -1  # step of the last evaluation
 
     def get_train_dataloader(self) -> DataLoader:
-        """The stream's batches as they are."""
-        return DataLoader(cast(Batches, self.train_dataset), batch_size=None)
+        """The stream's items as they are, whole, also from workers."""
+        workers = self.run.recipe.batches.workers if self.run.phase.settled else 0  # a phase does not reach workers
+        return DataLoader(cast(Batches, self.train_dataset), batch_size=None, num_workers=workers)
 
-    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None):
-        """Linear warm-up by steps, then held, then a cosine to zero, both by the wall-clock budget."""
-        warmup, hold, clock = max(1, self.recipe.optimiser.warmup_steps), self.recipe.optimiser.hold, self.clock
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Not counted: inputs are lists of clips here."""
+        return 0
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Trainer's, with the head in groups of its own, so that it may move alone at first (`head_steps`)."""
+        optimizer = super().create_optimizer(model)
+        head = {id(p) for n, p in cast(Any, self.model).named_parameters() if n.startswith(HEADS)}
+        groups = [
+            {**group, "params": kept}
+            for group in optimizer.param_groups
+            for own in (True, False)
+            if (kept := [p for p in group["params"] if (id(p) in head) is own])
+        ]
+        optimizer.param_groups = groups
+        return optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
+        """Linear warm-up by steps, then held, then falling as the recipe says, by the budget."""
+        optimizer = cast(torch.optim.Optimizer, optimizer or self.optimizer)
+        o, clock = self.run.recipe.optimiser, self.run.clock
+        warmup = max(1, o.warmup_steps or 0)
+        head = {id(p) for n, p in cast(Any, self.model).named_parameters() if n.startswith(HEADS)}
+        falls = {
+            "cosine": lambda x: 0.5 * (1 + math.cos(math.pi * x)),
+            "linear": lambda x: 1 - x,
+            "constant": lambda x: 1.0,
+        }
 
         def factor(step: int) -> float:
-            falling = max(0.0, clock.progress(step) - hold) / (1 - hold)
-            return min(1.0, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * falling))
+            falling = max(0.0, clock.progress(step) - o.hold) / (1 - o.hold)
+            return min(1.0, (step + 1) / warmup) * falls[o.schedule](falling)
 
-        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
-            cast(torch.optim.Optimizer, optimizer or self.optimizer), factor
-        )
+        def body(step: int) -> float:
+            return 0.0 if step < o.head_steps else factor(step)
+
+        alone = [id(group["params"][0]) in head for group in optimizer.param_groups]
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, [factor if a else body for a in alone])
         return self.lr_scheduler
 
-    @property
-    def _network(self) -> Wav2Vec2ForCTC:
-        return cast(Wav2Vec2ForCTC, self.model)
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+        """Gradients of an effective batch; the loss a label (its mean over processes is the batch's)."""
+        model.train()
+        count = self.objective.count(inputs) if inputs["counts"] else 0
+        total = max(1, int(summed(count)))
+        while True:
+            try:
+                loss = self._backward(model, inputs, total)
+                break
+            except torch.OutOfMemoryError as error:
+                self._smaller([len(w) for w in inputs["waves"]], error)
+                model.zero_grad()
+        self.run.batches.place = inputs["place"]
+        self.run.audio_seconds += inputs["audio_seconds"]
+        self._loss = float(loss)
+        return loss
 
-    def evaluate(self, *_, **__) -> dict[str, float]:
-        """Score the dev sets with the weights and with their average; the better go to best/ if they beat it."""
-        if self._last and self._last[0] == self.state.global_step:  # Trainer asks once more when it ends
-            return self._last[1]
-        network = self._network
+    def _backward(self, model: Any, inputs: dict[str, Any], total: int) -> torch.Tensor:
+        """DDP averages gradients over processes: hence the factor."""
+        scale = self.args.world_size * float(inputs["counts"]) / total
+        parts = micro_batches([len(w) for w in inputs["waves"]], self.micro_seconds)
+        loss = torch.zeros((), device=self.args.device)
+        for number, rows in enumerate(parts):
+            last = number == len(parts) - 1
+            with nullcontext() if last else self.accelerator.no_sync(model):
+                with self.compute_loss_context_manager():
+                    part = self.objective.loss(model, inputs, rows, self.state.global_step) * scale
+                self.accelerator.backward(part)
+            loss += part.detach()
+        return loss
+
+    def _smaller(self, lengths: list[int], error: torch.OutOfMemoryError) -> None:
+        """Halve what goes through the model at once. Raises TrainingError where that cannot help."""
+        longest = max(lengths) / SAMPLE_RATE
+        current = self.micro_seconds or longest * len(lengths)
+        if self.args.world_size > 1:
+            raise TrainingError(
+                f"Out of memory with {current:.0f} s of audio at once. Resume the run with batches.micro_seconds: "
+                f"{max(longest, current / 2):.0f}; the effective batch stays as it is."
+            ) from error
+        if current <= longest:
+            raise TrainingError(
+                f"Out of memory with a single clip of {longest:.1f} s. Lower clips.max_seconds, turn on "
+                "batches.activation_checkpointing, or use a smaller base."
+            ) from error
+        self.micro_seconds = max(longest, current / 2)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        step = self.state.global_step
+        sentence = (
+            f"Out of memory: from now on at most {self.micro_seconds:.0f} s of audio go through the model at once, in "
+            "more parts. The effective batch, and what is learnt, stay the same."
+        )
+        self.run.alert([Alert(step, "out_of_memory", sentence, "warn")])
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        """Clip; a step whose gradients are not finite changes nothing (fp16's scaler sees to that itself)."""
+        norm = super()._clip_grad_norm(model)
+        if not math.isfinite(float(norm)) and self.run.precision != "fp16":
+            model.zero_grad()
+        watch = self.run.watchdog
+        self.run.alert(watch.stepped(self.state.global_step + 1, self._loss, float(norm)))
+        self.run.tell(self.state.global_step + 1, "training")
+        return norm
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Score dev with the weights and with their average; the better go to best/ if they beat what is there."""
+        run, network, step = self.run, cast(Any, self.model), self.state.global_step
+        if self._scored == step or not run.dev:
+            return {}  # Trainer asks once more when it ends
+        self._scored = step
+        run.tell(step, "scoring dev")
         current = {n: w.clone() for n, w in network.state_dict().items()}
-        metrics: dict[str, float] = {}
-        scores: dict[str, dict[str, Score]] = {}
-        for kind, weights in (("now", None), ("average", self.average.weights)):
-            if weights is not None:
-                network.load_state_dict(weights)
-            precision = self.recipe.batches.precision
-            scores[kind] = {s.id: score(network, s, self.vocab, precision) for s in self.dev}
-            metrics |= {f"eval_{kind}_{i}_wer": round(s.wer, 4) for i, s in scores[kind].items()}
-            metrics[f"eval_{kind}_selection"] = round(selection(scores[kind], self.recipe), 5)
-        better = min(scores, key=lambda k: metrics[f"eval_{k}_selection"])
-        metrics["eval_selection"] = metrics[f"eval_{better}_selection"]
-        metrics["eval_blank_share"] = round(max(s.blank_share for s in scores[better].values()), 4)
+        found = {"now": self.objective.score(network, run.dev)}
+        if run.average and step:
+            network.load_state_dict(run.average.weights)
+            found["average"] = self.objective.score(network, run.dev)
+        better = min(found, key=lambda kind: found[kind].selection)
+        outcome = found[better]
+        metrics = {f"eval_{kind}_selection": round(o.selection, 5) for kind, o in found.items()}
+        metrics |= {f"eval_{name}": value for name, value in outcome.metrics.items()}
+        metrics["eval_selection"] = round(outcome.selection, 5)
         if self.is_world_process_zero():
-            self._keep_examples(scores[better])
-            self._keep_best(metrics, current if better == "now" else self.average.weights, better)
+            if better == "now":
+                network.load_state_dict(current)
+            self._keep(outcome, metrics, better)
         network.load_state_dict(current)
+        watch = run.watchdog
+        run.alert(watch.evaluated(step, outcome.selection, outcome.blank_share, run.train_loss, outcome.loss))
         self.log(dict(metrics))
-        self._last = self.state.global_step, metrics
+        if self.is_world_process_zero():
+            run.journal.tabulate()
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def _keep_examples(self, scores: dict[str, Score]) -> None:
-        record = {i: s.examples(self.recipe.evaluation.examples) for i, s in scores.items()}
-        with (self.run / "examples.jsonl").open("a", encoding="utf-8") as out:
-            out.write(json.dumps({"step": self.state.global_step, **record}, ensure_ascii=False) + "\n")
-
-    def _keep_best(self, metrics: dict[str, float], weights: dict[str, torch.Tensor], kind: str) -> None:
-        record = self.run / "best.json"
-        if record.is_file():
-            best_so_far = json.loads(record.read_text(encoding="utf-8"))["eval_selection"]
-            if best_so_far <= metrics["eval_selection"]:
-                return
-        network = self._network
-        network.load_state_dict(weights)
-        models.export(network, self.vocab, self.run / "best", torch.float32)
-        progress = {"step": self.state.global_step, "seconds": round(self.clock.spent, 1), "weights": kind}
-        write_json(record, {**progress, **metrics})
+    def _keep(self, outcome: Outcome, metrics: dict[str, float], kind: str) -> None:
+        """Samples, and the model's weights if they are the best so far."""
+        run, step = self.run, self.state.global_step
+        run.journal.add(journal.SAMPLES, {"step": step, "samples": outcome.samples, "slices": outcome.slices})
+        record = run.folder / "best.json"
+        if record.is_file() and journal.read_json(record)["eval_selection"] <= metrics["eval_selection"]:
+            return
+        export.export(self.model, run.start, run.folder / "best", torch.float32)
+        journal.write_json(record, {"step": step, "seconds": round(run.clock.spent, 1), "weights": kind, **metrics})
 
 
-def selection(scores: dict[str, Score], recipe: Recipe) -> float:
-    """The WER that picks the best weights: dev sets averaged by their selection_weight."""
-    weights = {c.id: c.selection_weight for c in recipe.dev}
-    return sum(weights[i] * s.wer for i, s in scores.items()) / max(1e-9, sum(weights[i] for i in scores))
+def summed(value: float) -> float:
+    """Over all processes."""
+    if not torch.distributed.is_initialized():
+        return value
+    whole = torch.tensor(float(value), dtype=torch.float64)
+    whole = whole.to("cpu" if torch.distributed.get_backend() == "gloo" else "cuda")
+    torch.distributed.all_reduce(whole)
+    return float(whole)
 
 
-def last_checkpoint(run: Path) -> Path | None:
-    """The newest whole checkpoint of a run (run.json is what is written last)."""
-    whole = [p for p in run.glob("checkpoint-*") if (p / "run.json").is_file()]
-    newest = get_last_checkpoint(str(run)) if whole else None
-    if newest and not (Path(newest) / "run.json").is_file():
-        return max(whole, key=lambda p: int(p.name.split("-")[1]))
-    return Path(newest) if newest else None
+def agreed(asked: bool) -> bool:
+    """Whether any process was asked to stop; all must end at the same step."""
+    return summed(float(asked)) > 0
+
+
+def memory() -> dict[str, float]:
+    """Resident memory of this process, and the most a GPU has held, in GiB."""
+    found = {"memory_gb": round(psutil.Process().memory_info().rss / 2**30, 2)}
+    if torch.cuda.is_available():
+        found["gpu_gb"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
+    return found
+
+
+def whole_checkpoints(run: Path) -> list[Path]:
+    """Of a run, oldest first; run.json is what is written last."""
+    found = [p.parent for p in run.glob("checkpoint-*/run.json")]
+    return sorted(found, key=lambda p: int(p.name.split("-")[1]))

@@ -1,7 +1,13 @@
-"""Corpora -> prepared shards: every clip decoded once to 16 kHz int16 in one memory-mapped file, with an index.
+"""Corpora -> prepared shards: every clip decoded once, in parallel, to 16 kHz int16 in Arrow files (see shards.py).
 
-A shard is a folder `{id}-{split}-{key}/` holding `audio.i16` (clips end to end) and `index.json`; the key depends on
-the tables' content and on everything that decides what is kept, so a changed corpus or limit makes a new shard.
+A selection is cut into parts of parts.CLIPS clips. Workers, as many as there are cores, make a part each: they decode
+clip by clip and write 8 MB at a time; the program only hands out names and counts. The index is then written part by
+part, without touching the audio. So memory does not grow with the corpus, but for its table of names (some 600 bytes a
+clip), and a worker holds some 140 MB, whichever program started it: 0.4 GB in all with two workers.
+
+A part appears by rename; the index, which makes a shard whole, comes last. A preparation that is stopped, even killed,
+goes on from the parts there are. The key comes from the tables and from all that decides what is kept, not from where
+the corpus lies, so runs share shards; of two processes that prepare the same, one waits for the other.
 """
 
 from __future__ import annotations
@@ -10,139 +16,203 @@ import hashlib
 import json
 import os
 import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
-import soundfile
-import soxr
+import pyarrow as pa
 
-from asrdemo import corpus
+from asrdemo import corpus, text
 from asrdemo.errors import TrainingError
-from asrdemo.finetune import recipe as recipes
-from asrdemo.text import normalise
+from asrdemo.finetune import parts, select, shards
+from asrdemo.finetune.recipe import Recipe, TrainCorpus
+from asrdemo.finetune.shards import Column, Shard, load
 from asrdemo.types import SAMPLE_RATE, Progress
 
-_FORMAT = 1  # raise when the layout of a shard changes
+__all__ = ["Column", "Shard", "load", "prepare"]
 
-
-@dataclass(frozen=True)
-class Shard:
-    """A prepared split.
-
-    audio: int16 memory map, shape = (all samples,). starts, lengths: int64, shape = (clips,), in samples.
-    texts: normalised; names: clip file names. dropped: why how many clips were left out, with the first few names.
-    """
-
-    id: str
-    audio: np.ndarray
-    starts: np.ndarray
-    lengths: np.ndarray
-    texts: tuple[str, ...]
-    names: tuple[str, ...]
-    dropped: dict[str, list[str]]
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    @property
-    def hours(self) -> float:
-        """Audio in the shard."""
-        return float(self.lengths.sum()) / SAMPLE_RATE / 3600
-
-    def samples(self, i: int) -> np.ndarray:
-        """Clip i as float32 in [-1, 1), shape = (lengths[i],)."""
-        start = self.starts[i]
-        return self.audio[start : start + self.lengths[i]].astype(np.float32) / 32768
+MOST_WORKERS = 8
+_USUAL_SECONDS = 6.0  # of a clip whose length nothing tells, to guess the room it needs
+_SLACK = 64 << 20  # bytes of disk that must stay free
+_WAIT = 0.5  # seconds between two looks at who else works
 
 
 def prepare(
-    source: recipes.TrainCorpus | recipes.DevCorpus,
-    recipe: recipes.Recipe,
-    home: Path,
-    progress: Progress | None = None,
+    source: select.Source, recipe: Recipe, home: Path, progress: Progress | None = None, *, workers: int | None = None
 ) -> Shard:
     """The shard of one corpus of the recipe under `home`, made now if it is not there yet.
 
-    Clips outside the recipe's seconds are left out of training, never out of a dev set (but for the unusably short).
+    Clips longer than the recipe's limit are left out of training, never out of a dev set; clips without text only of a
+    recipe that trains on texts. A clip that is missing or cannot be decoded is listed in the shard's quarantine.tsv;
+    once its file has changed, the next call takes it in.
+    workers: processes, by default one a core; 1 works in this process. progress: told of clips; what it raises stops
+    the work, and the next call goes on from there.
+    Raises TrainingError (nothing usable, more than half broken, no room, a damaged shard), NotFoundError, CorpusError,
+    ConfigError.
     """
-    opened = corpus.open_corpus(recipes.resolve_folder(source.folder))
-    training = isinstance(source, recipes.TrainCorpus)
-    excluded = source.exclude_accents if isinstance(source, recipes.TrainCorpus) else ()
-    limits = (recipe.clips.min_seconds, recipe.clips.max_seconds if training else float("inf"))
-    key = _key(opened.root, source.split, recipe.normalisation, limits, excluded)
-    target = Path(home) / f"{source.id}-{source.split}-{key}"
-    if not (target / "index.json").is_file():
-        clips = corpus.named_as_released(opened.load(source.split, unique=False))
-        clips = clips[~clips["accents"].isin(excluded)]
-        opened.take(clips["path"], progress)  # out of an archive, if it is one
-        _write(clips, target, recipe.normalisation, limits, progress)
-    return load(target, source.id)
+    opened = select.corpus_of(source, progress)
+    chosen = select.choose(opened, source, recipe.seed)
+    most = recipe.clips.max_seconds if isinstance(source, TrainCorpus) else float("inf")
+    rules = parts.Rules(recipe.normalisation, recipe.clips.min_seconds, most, texts=recipe.mode != "pretrain")
+    key = _key(opened.fingerprint(source.split), rules, chosen.rows)
+    work = _Work(opened, chosen, rules, Path(home) / f"{source.split}-{key}", key, progress or _silent)
+    if not work.up_to_date():
+        work.folder.mkdir(parents=True, exist_ok=True)
+        with _alone(work.folder, work.wait):
+            if not work.up_to_date():  # nobody else has made it meanwhile
+                work.run(workers or _cores())
+    return load(work.folder, source.id)
 
 
-def load(folder: Path, shard_id: str) -> Shard:
-    """Open a shard that `prepare` wrote."""
-    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-    lengths = np.array(index["lengths"], dtype=np.int64)
-    if not len(lengths):
-        raise TrainingError(f"Corpus {shard_id!r} has no usable clip; left out: {index['dropped']}.")
-    audio = np.memmap(folder / "audio.i16", dtype=np.int16, mode="r")
-    if len(audio) != lengths.sum():
-        raise TrainingError(f"The prepared shard {folder.name!r} is damaged; delete it and prepare again.")
-    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    return Shard(shard_id, audio, starts, lengths, tuple(index["texts"]), tuple(index["names"]), index["dropped"])
+@dataclass(frozen=True)
+class _Work:
+    """The making of one shard."""
+
+    opened: corpus.Corpus
+    chosen: select.Selection
+    rules: parts.Rules
+    folder: Path
+    key: str
+    progress: Progress
+
+    def up_to_date(self) -> bool:
+        """Whether the shard is whole, and every clip that could not be read is still as it was."""
+        note = shards.note_of(self.folder)
+        return note is not None and not self._mended(note["unreadable"])
+
+    def run(self, workers: int) -> None:
+        """Make what lacks, then the index. Raises TrainingError and whatever progress raises."""
+        total, there = self.chosen.rows.num_rows, self._parts()
+        bad = {i: _unreadable(part) for i, part in there.items()}
+        todo = [i for i in range(self._count) if i not in there or self._mended(bad[i])]
+        self._check_room(todo)
+        self.opened.take((name for i in todo for name in self._rows(i).column("name").to_pylist()), self.progress)
+        done = total - sum(self._rows(i).num_rows for i in todo)
+        broken = sum(len(clips) for i, clips in bad.items() if i not in todo)
+        tasks = (self._task(i, there.get(i)) for i in todo)
+        note = f"preparing {self._label}"
+        self.progress(done, total, note)
+        with closing(parts.make_all(tasks, min(workers, len(todo)))) as made:
+            for clips, unreadable in made:
+                done, broken = done + clips, broken + unreadable
+                self.progress(done, total, note)
+                if 2 * broken > total:
+                    self._give_up(broken, done)
+        there = self._parts()
+        shards.finish(self.folder, self.key, [there[i] for i in range(self._count)], self.chosen.left_out)
+
+    def wait(self) -> None:
+        """Tell how far the process is that this one waits for."""
+        total = self.chosen.rows.num_rows
+        done = min(total, len(list(self.folder.glob("part-*.arrow"))) * parts.CLIPS)
+        self.progress(done, total, f"waiting for another process that prepares {self._label}")
+
+    @property
+    def _label(self) -> str:
+        return f"{self.opened.name}, {self.folder.name.rpartition('-')[0]}"
+
+    @property
+    def _count(self) -> int:
+        return -(-self.chosen.rows.num_rows // parts.CLIPS)
+
+    def _rows(self, i: int) -> pa.Table:
+        return self.chosen.rows.slice(i * parts.CLIPS, parts.CLIPS)
+
+    def _task(self, i: int, before: Path | None) -> parts.Task:
+        """before: a part to take the place of; it stays, for a run may be reading it."""
+        target = self.folder / f"part-{i:05d}.{_version(before) + 1 if before else 0}.arrow"
+        rows = self._rows(i).select(list(select.TEXT)).to_pydict()
+        return parts.Task(str(target), str(self.opened.clips), rows, self.rules)
+
+    def _parts(self) -> dict[int, Path]:
+        """The newest whole file of each part there is; what a killed process left half written is removed."""
+        for left in self.folder.glob(".*.arrow.*"):
+            left.unlink(missing_ok=True)
+        there = sorted(self.folder.glob("part-*.arrow"), key=lambda part: (_version(part), _number(part)))
+        return {_number(p): p for p in there if parts.whole(p, self._rows(_number(p)).num_rows)}
+
+    def _mended(self, unreadable: Iterable[tuple[str, int]]) -> bool:
+        """Whether one of these clips has another file than it had: (name, bytes of the file, -1 for none)."""
+        files = ((self.opened.clips / clip, size) for clip, size in unreadable)
+        return any(file.is_file() and file.stat().st_size != size for file, size in files)
+
+    def _check_room(self, todo: list[int]) -> None:
+        """Raises TrainingError unless the disk has room for these parts."""
+        seconds = [self._rows(i).column("seconds").to_numpy() for i in todo]
+        needed = sum(float(np.nan_to_num(s, nan=_USUAL_SECONDS).sum()) for s in seconds) * SAMPLE_RATE * 2
+        free = shutil.disk_usage(self.folder).free
+        if needed + _SLACK > free:
+            raise TrainingError(
+                f"To prepare {self._label} takes about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free in "
+                f"{self.folder.parent}. Make room, set ASRDEMO_HOME to a larger disk, or take fewer `hours`."
+            )
+
+    def _give_up(self, broken: int, done: int) -> None:
+        """Too much is broken: keep nothing, so that the next call looks at every file again."""
+        found = [row for part in self._parts().values() for row in shards.left_out_of(part)[1]]
+        examples = [f"{row['name']} ({row['detail']})" for row in found if row["reason"] in parts.UNREADABLE]
+        for part in self.folder.glob("part-*.arrow"):
+            part.unlink()
+        raise TrainingError(
+            f"More than half of the clips of {self._label} are broken: {broken:,} of {self.chosen.rows.num_rows:,} "
+            f"({done:,} looked at) are missing or cannot be decoded, such as {'; '.join(examples[:3])}. Expected audio "
+            f"in {self.opened.clips}; copy or download the corpus again."
+        )
 
 
-def decode(path: str) -> np.ndarray:
-    """An audio file as mono float32 at 16 kHz, shape = (samples,)."""
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    mono = samples.mean(axis=1)
-    return mono if rate == SAMPLE_RATE else soxr.resample(mono, rate, SAMPLE_RATE)
-
-
-def _key(folder: Path, split: str, normalisation: str, limits, excluded) -> str:
-    digest = hashlib.sha256(json.dumps([_FORMAT, normalisation, limits, sorted(excluded)]).encode())
-    for table in (folder / f"{split}.tsv", folder / "clip_durations.tsv"):
-        digest.update(table.read_bytes() if table.is_file() else b"-")
+def _key(tables: str, rules: parts.Rules, rows: pa.Table) -> str:
+    """Twelve hex digits of all that decides what a shard holds. tables: fingerprint of the split."""
+    profile = text.fingerprint(rules.profile)
+    settled = [shards.FORMAT, parts.CLIPS, tables, profile, rules.least, rules.most, rules.texts]
+    digest = hashlib.sha256(json.dumps(settled).encode())
+    for batch in rows.select(["name"]).to_batches(max_chunksize=10_000):
+        digest.update("\n".join([*batch.column("name").to_pylist(), ""]).encode())
     return digest.hexdigest()[:12]
 
 
-def _write(clips, target: Path, normalisation: str, limits, progress: Progress | None) -> None:
-    """Decode into a temporary folder and rename it into place."""
-    staging = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    index: dict = {"names": [], "lengths": [], "texts": [], "dropped": {}}
-    with (staging / "audio.i16").open("wb") as out:
-        for done, row in enumerate(clips.itertuples(), start=1):
-            text = normalise(row.sentence, normalisation)
-            samples, problem = _usable(row.file, text, limits)
-            if problem:
-                index["dropped"].setdefault(problem, []).append(row.path)
-            else:
-                out.write(samples.tobytes())
-                index["names"].append(row.path)
-                index["lengths"].append(len(samples))
-                index["texts"].append(text)
-            if progress and (done % 200 == 0 or done == len(clips)):
-                progress(done, len(clips), f"decoding {target.name}")
-    (staging / "index.json").write_text(json.dumps(index, ensure_ascii=False), encoding="utf-8")
-    shutil.rmtree(target, ignore_errors=True)
-    staging.replace(target)
+@contextmanager
+def _alone(folder: Path, wait: Callable[[], None]) -> Iterator[None]:
+    """Work in a folder that no other process works in; `wait` is called again and again until it is free."""
+    with (folder / "lock").open("w") as handle:
+        while not _locked(handle):
+            wait()
+            time.sleep(_WAIT)
+        yield
 
 
-def _usable(file: str, text: str, limits: tuple[float, float]) -> tuple[np.ndarray, str]:
-    """(int16 samples, "") or (empty, why the clip is left out)."""
-    nothing = np.zeros(0, dtype=np.int16)
-    if not text:
-        return nothing, "empty text"
+def _locked(handle: IO[str]) -> bool:
+    """Take the lock, which this process loses when it ends, however it ends; False while another one holds it."""
     try:
-        samples = decode(file)
-    except (soundfile.LibsndfileError, OSError):
-        return nothing, "cannot be decoded"
-    seconds = len(samples) / SAMPLE_RATE
-    if seconds < limits[0]:
-        return nothing, f"shorter than {limits[0]} s"
-    if seconds > limits[1]:
-        return nothing, f"longer than {limits[1]} s"
-    return (np.clip(samples, -1, 1) * 32767).astype(np.int16), ""
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):  # Windows, or a file system without locks: two would do the same work twice
+        return True
+    return True
+
+
+def _number(part: Path) -> int:
+    return int(part.name.removeprefix("part-").split(".")[0])
+
+
+def _version(part: Path) -> int:
+    return int(part.name.split(".")[1])
+
+
+def _unreadable(part: Path) -> list[tuple[str, int]]:
+    return [(row["name"], row["bytes"]) for row in shards.left_out_of(part)[1] if row["reason"] in parts.UNREADABLE]
+
+
+def _silent(done: int, total: int, note: str) -> None:
+    pass
+
+
+def _cores() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(MOST_WORKERS, cores)

@@ -1,57 +1,85 @@
-"""A fine-tuning recipe: YAML in, frozen dataclasses out; an unknown key is an error that names what is allowed."""
+"""What a run is made of: a YAML file in, one frozen `Recipe` out. See recipes/ for examples, schema.py for strictness.
+
+What depends on the kind of the base - rate, warm-up, masking, whether the front end moves - may be left out of the file
+(None here); `settled` fills it in from DEFAULTS once the base is known.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import yaml
+from types import MappingProxyType
+from typing import Any, Literal
 
 from asrdemo.errors import ConfigError
+from asrdemo.finetune import schema
 from asrdemo.text import profile
+
+Kind = Literal["scratch", "tiny", "pretrained", "finetuned"]
+Mode = Literal["full", "head", "adapter", "lora", "pretrain"]
 
 
 @dataclass(frozen=True)
 class TrainCorpus:
-    """A Common Voice folder to train on. weight: how often each of its clips comes up in one round."""
+    """Clips to train on. folder: a corpus in Common Voice layout, or the id of one in models.yaml.
+
+    Kept are clips of the named accents, genders, ages (empty: all) but for exclude_accents, with at least min_up_votes
+    and at most max_down_votes (-1: any); of these `hours` (0: all), drawn with the recipe's seed by whole speakers as
+    far as they go. weight: how often each clip comes up in one pass. balance_by: a column of the corpus whose values
+    come up equally often.
+    """
 
     id: str
     folder: str
     split: str = "train"
     weight: float = 1.0
+    accents: tuple[str, ...] = ()
     exclude_accents: tuple[str, ...] = ()
+    genders: tuple[str, ...] = ()
+    ages: tuple[str, ...] = ()
+    min_up_votes: int = 0
+    max_down_votes: int = -1
+    hours: float = 0.0
+    balance_by: str = ""
 
 
 @dataclass(frozen=True)
 class DevCorpus:
-    """A Common Voice folder to evaluate on. selection_weight: its share in the WER that picks the best weights."""
+    """Clips to evaluate on, never trained on. selection_weight: its share in the WER that picks the best weights."""
 
     id: str
     folder: str
     split: str = "dev"
     selection_weight: float = 1.0
+    accents: tuple[str, ...] = ()
+    exclude_accents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Base:
+    """Weights to start from: the id of a checkpoint in models.yaml, a folder, or `hub:owner/name` (with `revision`)."""
+
+    checkpoint: str
+    revision: str = "main"
 
 
 @dataclass(frozen=True)
 class Clips:
-    """Which clips take part, in seconds."""
+    """Which clips take part, in seconds; the limit above is for training only."""
 
     min_seconds: float = 0.3
     max_seconds: float = 15.0
 
 
 @dataclass(frozen=True)
-class Model:
-    """Shape of a wav2vec2 with layer-norm front end, trained from random weights.
+class Shape:
+    """A wav2vec2 with layer-norm front end, trained from random weights: asked for by the key `scratch`.
 
     The product of conv_stride is the samples one frame covers. filterbank_init starts the first convolution from
-    gammatone filters in place of noise. The mask_* keys are SpecAugment's (Park et al. 2019); it and dropout come on
-    after the plateau, once `regularise_from` of the budget (0 to 1) is used up; 1 leaves them off.
-    frozen_convolutions: so many of the first convolutions keep the weights they start with; they run at the highest
-    rate, so a step costs a quarter less without their gradients.
+    gammatone filters in place of noise.
     """
 
     hidden_size: int = 256
@@ -64,44 +92,75 @@ class Model:
     position_kernel: int = 32
     position_groups: int = 16
     filterbank_init: bool = True
-    dropout: float = 0.1
-    regularise_from: float = 0.0
-    mask_time_prob: float = 0.04
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Low-rank adapters (Hu et al. 2021) on the attention projections; merged into the weights at the end."""
+
+    rank: int = 16
+    alpha: float = 32.0
+    dropout: float = 0.05
+
+
+@dataclass(frozen=True)
+class Regularisation:
+    """Dropout and SpecAugment's masks (Park et al. 2019), on once `start` (0 to 1) of the budget is used up.
+
+    mask_*_prob: share of frames or features masked; *_length: of one mask. layerdrop stays 0: it breaks data parallel
+    training. label_smoothing: share of the loss that pulls towards the uniform distribution (Kim et al. 2018, CTC).
+    """
+
+    start: float = 0.0
+    dropout: float | None = None
+    mask_time_prob: float | None = None
     mask_time_length: int = 6
-    mask_feature_prob: float = 0.02
+    mask_feature_prob: float | None = None
     mask_feature_length: int = 24
-    frozen_convolutions: int = 0
+    label_smoothing: float = 0.0
 
 
 @dataclass(frozen=True)
 class Optimiser:
-    """AdamW; after warm-up the rate is held for `hold` (0 to 1) of the budget, then follows a cosine to zero."""
+    """AdamW. warmup_steps, then the rate is held for `hold` (0 to 1) of the budget, then falls to zero by `schedule`.
 
-    learning_rate: float = 1e-3
-    warmup_steps: int = 300
+    frozen_convolutions: so many of the first convolutions keep their weights (-1: the whole front end, as is usual);
+    they run at the highest rate, so a step costs a quarter less. head_steps: train the head alone for so long first.
+    """
+
+    learning_rate: float | None = None
+    warmup_steps: int | None = None
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
     hold: float = 0.0
     weight_decay: float = 0.02
     beta2: float = 0.98
     max_grad_norm: float = 1.0
+    frozen_convolutions: int | None = None
+    head_steps: int = 0
 
 
 @dataclass(frozen=True)
 class Batches:
-    """seconds: audio in a batch of one process, padding included. max_minutes: wall-clock budget, evaluation included.
+    """seconds: audio in one step, padding included, over all processes: the effective batch. micro_seconds: what goes
+    through the model at once (0: all of a process's share); memory depends on it, the result does not.
 
-    max_steps ends the run sooner where it is not 0. threads: of torch in each process.
+    The run ends with max_minutes of wall clock, evaluation included, or max_steps, whichever is first (0: no limit).
+    threads: of torch in each process (0: what there is). workers: processes that load and augment.
     """
 
     seconds: float = 24.0
+    micro_seconds: float = 0.0
     max_minutes: float = 60.0
     max_steps: int = 0
-    precision: str = "bf16"
-    threads: int = 2
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    threads: int = 0
+    workers: int = 0
+    activation_checkpointing: bool = False
 
 
 @dataclass(frozen=True)
 class Plateau:
-    """The first phase, until the loss has left the plateau: short clips, small batches, no noise, room or dropout."""
+    """A first phase for random weights, until the loss leaves the plateau: short clips, small batches, clean audio."""
 
     until_loss: float = 1.8
     max_steps: int = 2000
@@ -111,7 +170,10 @@ class Plateau:
 
 @dataclass(frozen=True)
 class Augment:
-    """Changes to the audio, drawn anew for each clip; pairs are [lowest, highest]. See asrdemo.finetune.augment."""
+    """Changes to the audio, drawn anew for each clip; pairs are [lowest, highest]. See asrdemo.finetune.augment.
+
+    codec_prob: heard as over a telephone (8 kHz, mu-law).
+    """
 
     speed: tuple[float, float] = (0.9, 1.1)
     gain_db: tuple[float, float] = (-12.0, 6.0)
@@ -120,58 +182,139 @@ class Augment:
     filter_prob: float = 0.3
     reverb_prob: float = 0.2
     reverb_seconds: tuple[float, float] = (0.05, 0.4)
+    codec_prob: float = 0.0
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """When to look at a run, and what is kept.
 
-    log_steps: between lines of the metrics file; every_minutes: dev scoring; save_minutes: checkpoints to resume from;
-    examples: decoded clips of each dev set kept; average_decay: of the moving average of the weights, each step.
+    log_steps: between lines of the metrics file; every_minutes, every_steps (0: by minutes): dev scoring;
+    save_minutes: checkpoints to resume from; examples: decoded clips of each dev set kept; average_decay: of the moving
+    average of the weights, each step (0: none is kept); slices: columns WER is told by; language_model: id of one to
+    score with too; patience: evaluations without a better WER before the run ends early (0: never).
     """
 
     log_steps: int = 25
     every_minutes: float = 5.0
+    every_steps: int = 0
     save_minutes: float = 5.0
     examples: int = 6
     average_decay: float = 0.999
+    slices: tuple[str, ...] = ("accents", "gender")
+    language_model: str = ""
+    patience: int = 0
+
+
+@dataclass(frozen=True)
+class Watchdog:
+    """What to do when the loss is not a number, the output is all blanks, gradients explode, nothing gets better or
+    only the training loss does: stop, or say so and go on. See asrdemo.finetune.watchdog."""
+
+    not_finite: Literal["stop", "warn"] = "stop"
+    collapse: Literal["stop", "warn"] = "stop"
+    spikes: Literal["stop", "warn"] = "warn"
+    plateau: Literal["stop", "warn"] = "warn"
+    overfit: Literal["stop", "warn"] = "warn"
+
+
+@dataclass(frozen=True)
+class Publish:
+    """What becomes of the finished run. id: the checkpoint's in the app (empty: the recipe's name); hub: owner/name to
+    push to (empty: nowhere)."""
+
+    id: str = ""
+    title: str = ""
+    hub: str = ""
+    private: bool = True
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything a run depends on, but for the audio itself."""
+    """Everything a run depends on, but for the audio itself.
+
+    base or scratch: what to start from. vocabulary: `reuse` the base's, take it from the `train` texts, or `auto`:
+    reuse it where the base has one. test: scored once, before and after.
+    """
 
     name: str
     train: tuple[TrainCorpus, ...]
     dev: tuple[DevCorpus, ...]
+    test: tuple[DevCorpus, ...] = ()
+    base: Base | None = None
+    scratch: Shape | None = None
+    mode: Mode = "full"
+    vocabulary: Literal["auto", "reuse", "train"] = "auto"
     language: str = "en"
     normalisation: str = "en"
     seed: int = 1
     clips: Clips = field(default_factory=Clips)
-    model: Model = field(default_factory=Model)
+    lora: Lora = field(default_factory=Lora)
     optimiser: Optimiser = field(default_factory=Optimiser)
+    regularisation: Regularisation = field(default_factory=Regularisation)
     batches: Batches = field(default_factory=Batches)
-    plateau: Plateau = field(default_factory=Plateau)
+    plateau: Plateau | None = None
     augment: Augment = field(default_factory=Augment)
     evaluation: Evaluation = field(default_factory=Evaluation)
+    watchdog: Watchdog = field(default_factory=Watchdog)
+    publish: Publish = field(default_factory=Publish)
 
 
-def load(path: Path, smoke: bool = False, overrides: dict | None = None) -> Recipe:
+DEFAULTS: Mapping[Kind, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    {
+        "scratch": {
+            "optimiser": {"learning_rate": 1e-3, "warmup_steps": 300, "frozen_convolutions": 0},
+            "regularisation": {"dropout": 0.1, "mask_time_prob": 0.04, "mask_feature_prob": 0.02},
+        },
+        "tiny": {
+            "optimiser": {"learning_rate": 4e-4, "warmup_steps": 30, "frozen_convolutions": -1},
+            "regularisation": {"dropout": 0.0, "mask_time_prob": 0.0, "mask_feature_prob": 0.0},
+        },
+        "pretrained": {
+            "optimiser": {"learning_rate": 1e-4, "warmup_steps": 500, "frozen_convolutions": -1},
+            "regularisation": {"dropout": 0.05, "mask_time_prob": 0.05, "mask_feature_prob": 0.0},
+        },
+        "finetuned": {
+            "optimiser": {"learning_rate": 2e-5, "warmup_steps": 200, "frozen_convolutions": -1},
+            "regularisation": {"dropout": 0.05, "mask_time_prob": 0.05, "mask_feature_prob": 0.0},
+        },
+    }
+)
+"""By kind of base. tiny: already fine-tuned, below TINY parameters. finetuned: with a trained head; a rate meant for a
+new head would undo it (speechbrain #1410)."""
+TINY = 20_000_000  # parameters
+RATES: Mapping[Mode, float] = MappingProxyType({"head": 1e-3, "adapter": 1e-3, "lora": 3e-4})
+"""Where little is trained, the rate is higher, whatever the base."""
+
+
+def load(path: Path, smoke: bool = False, overrides: dict[str, Any] | None = None) -> Recipe:
     """Read a recipe; its `smoke` section, then `overrides`, replace keys one by one. Raises ConfigError."""
     path = Path(path)
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"There is no recipe {path.name!r}.") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path.name} is not valid YAML: {error}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path.name} holds {type(data).__name__}; expected a table of keys.")
-    smoke_section = data.pop("smoke", None) or {}
-    for layer in ([smoke_section] if smoke else []) + [overrides or {}]:
-        data = _merged(data, layer)
-    recipe = _build(Recipe, data, path.name, "")
-    _check(recipe, path.name)
+    data = schema.read_yaml(path)
+    small = data.pop("smoke", None) or {}
+    return from_dict(schema.merged(schema.merged(data, small if smoke else {}), overrides or {}), path.name)
+
+
+def from_dict(data: dict[str, Any], name: str = "the recipe") -> Recipe:
+    """A recipe from plain data, as `as_dict` gives it. name: of the file, for messages. Raises ConfigError."""
+    recipe = schema.build(Recipe, data, name)
+    _check(recipe, name)
+    return recipe
+
+
+def as_dict(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain data, for the run directory."""
+    return dataclasses.asdict(recipe)
+
+
+def settled(recipe: Recipe, kind: Kind) -> Recipe:
+    """The recipe with every key filled in that it left to the kind of its base."""
+    for section, values in DEFAULTS[kind].items():
+        given = getattr(recipe, section)
+        if section == "optimiser" and recipe.mode in RATES:
+            values = {**values, "learning_rate": RATES[recipe.mode]}
+        missing = {key: value for key, value in values.items() if getattr(given, key) is None}
+        recipe = dataclasses.replace(recipe, **{section: dataclasses.replace(given, **missing)})
     return recipe
 
 
@@ -183,80 +326,46 @@ def resolve_folder(text: str) -> Path:
     return Path(expanded)
 
 
-def as_dict(recipe: Recipe) -> dict:
-    """The recipe as plain data, for the run directory."""
-    return dataclasses.asdict(recipe)
-
-
-def _merged(base: dict, layer: dict) -> dict:
-    out = dict(base)
-    for key, value in layer.items():
-        out[key] = _merged(out[key], value) if isinstance(value, dict) and isinstance(out.get(key), dict) else value
-    return out
-
-
-def _build(kind, data, file: str, where: str):
-    """A dataclass from a mapping, every key and type checked."""
-    if not isinstance(data, dict):
-        raise ConfigError(f"{file}: {where or 'the file'} is {data!r}; expected keys {_names(kind)}.")
-    unknown = sorted(set(data) - set(_names(kind)))
-    if unknown:
-        raise ConfigError(f"{file}: unknown key {_join(where, unknown[0])!r}; allowed: {', '.join(_names(kind))}.")
-    hints = typing.get_type_hints(kind)
-    for f in dataclasses.fields(kind):
-        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        if required and f.name not in data:
-            raise ConfigError(f"{file}: the key {_join(where, f.name)!r} is missing.")
-    return kind(**{key: _value(hints[key], value, file, _join(where, key)) for key, value in data.items()})
-
-
-def _value(hint, value, file: str, where: str):
-    """One value as its type hint wants it."""
-    if dataclasses.is_dataclass(hint):
-        return _build(hint, value, file, where)
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is tuple:
-        if not isinstance(value, list | tuple) or (args[-1] is not Ellipsis and len(value) != len(args)):
-            size = "a list" if args[-1] is Ellipsis else f"a list of {len(args)}"
-            raise ConfigError(f"{file}: {where} is {value!r}; expected {size}.")
-        return tuple(_value(args[0], v, file, f"{where}[{i}]") for i, v in enumerate(value))
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise ConfigError(f"{file}: {where} is {value!r}; expected {getattr(hint, '__name__', hint)}.")
-    return value
-
-
 def _check(recipe: Recipe, file: str) -> None:
     """What types alone cannot say."""
-    m, fail = recipe.model, []
-    if not (len(m.conv_dim) == len(m.conv_kernel) == len(m.conv_stride) > 0):
-        fail.append("model.conv_dim, conv_kernel and conv_stride must have the same length")
-    if m.hidden_size % m.heads or m.hidden_size % m.position_groups:
-        fail.append("model.hidden_size must be a multiple of heads and of position_groups")
-    if not 0 <= m.frozen_convolutions <= len(m.conv_dim):
-        fail.append(f"model.frozen_convolutions is {m.frozen_convolutions}; there are {len(m.conv_dim)} convolutions")
-    if not 0 <= recipe.optimiser.hold < 1:
-        fail.append(f"optimiser.hold is {recipe.optimiser.hold}; expected a share of the budget, 0 <= hold < 1")
-    if recipe.batches.precision not in ("bf16", "fp32"):
-        fail.append(f"batches.precision is {recipe.batches.precision!r}; allowed: bf16, fp32")
+    b, o, fail = recipe.batches, recipe.optimiser, []
+    if (recipe.base is None) == (recipe.scratch is None):
+        fail.append("name either a base to start from, or a `scratch` shape to train from random weights")
+    if recipe.scratch is not None:
+        fail += _shape_faults(recipe.scratch, o)
+    for name, value in (
+        ("optimiser.hold", o.hold),
+        ("regularisation.label_smoothing", recipe.regularisation.label_smoothing),
+    ):
+        if not 0 <= value < 1:
+            fail.append(f"{name} is {value}; expected 0 <= value < 1")
     if recipe.clips.min_seconds < 0.3:
         fail.append("clips.min_seconds must be at least 0.3 (shorter clips give too few frames to mask)")
-    if recipe.batches.seconds < recipe.clips.max_seconds or recipe.plateau.batch_seconds < recipe.plateau.max_seconds:
+    short = recipe.plateau and recipe.plateau.batch_seconds < recipe.plateau.max_seconds
+    if b.seconds < recipe.clips.max_seconds or short:
         fail.append("a batch must hold the longest clip: raise batches.seconds (or plateau.batch_seconds)")
-    if not recipe.train or not recipe.dev:
+    if 0 < b.micro_seconds < recipe.clips.max_seconds:
+        fail.append("batches.micro_seconds must hold the longest clip (0: the whole batch at once)")
+    if b.max_minutes <= 0 and b.max_steps <= 0:
+        fail.append("batches.max_minutes or batches.max_steps must say when the run ends")
+    if not recipe.train or (not recipe.dev and recipe.mode != "pretrain"):
         fail.append("train and dev each need at least one corpus")
-    ids = [c.id for c in recipe.train], [c.id for c in recipe.dev]
-    if any(len(set(i)) < len(i) for i in ids):
-        fail.append("corpus ids must differ within train and within dev")
+    for name, used in (("train", recipe.train), ("dev", recipe.dev), ("test", recipe.test)):
+        if len({c.id for c in used}) < len(used):
+            fail.append(f"corpus ids must differ within {name}")
     if fail:
         raise ConfigError(f"{file}: {'; '.join(fail)}.")
     profile(recipe.normalisation)
 
 
-def _names(kind) -> list[str]:
-    return [f.name for f in dataclasses.fields(kind)]
-
-
-def _join(where: str, key: str) -> str:
-    return f"{where}.{key}" if where else key
+def _shape_faults(m: Shape, o: Optimiser) -> list[str]:
+    fail = []
+    if not (len(m.conv_dim) == len(m.conv_kernel) == len(m.conv_stride) > 0):
+        fail.append("scratch.conv_dim, conv_kernel and conv_stride must have the same length")
+    if m.hidden_size % m.heads or m.hidden_size % m.position_groups:
+        fail.append("scratch.hidden_size must be a multiple of heads and of position_groups")
+    if not -1 <= (o.frozen_convolutions or 0) <= len(m.conv_dim):
+        fail.append(
+            f"optimiser.frozen_convolutions is {o.frozen_convolutions}; there are {len(m.conv_dim)} convolutions"
+        )
+    return fail

@@ -2,134 +2,231 @@
 
     python -m asrdemo.finetune.train recipes/demo-en.yaml --run .asrdemo/runs/demo-en --corpus-root DIR
 
-The run directory holds recipe.json, vocab.json, data.json (hours, clips left out), metrics.jsonl, examples.jsonl,
-checkpoint-*/ (to resume from) and best/ (the best weights on dev so far, loadable by AutoModelForCTC).
+The run directory holds recipe.json, vocab.json, data.json (hours, clips left out), before.json and after.json (error
+rates of the base and of the best weights), metrics.jsonl, samples.jsonl, alerts.jsonl, training_log.csv, checkpoint-*/
+(to resume from) and best/ (the best weights on dev so far, loadable by AutoModelForCTC).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import dataclasses
+import importlib.util
 import os
+import shutil
 import sys
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
-from transformers import TrainingArguments, Wav2Vec2ForCTC
+from transformers import TrainingArguments
 
-from asrdemo import corpus
+from asrdemo import registry, settings
+from asrdemo.decoding import open_language_model
 from asrdemo.errors import AsrDemoError, TrainingError
-from asrdemo.finetune import data, loop
-from asrdemo.finetune import model as models
+from asrdemo.finetune import base, data, evaluate, journal, loop, pretrain
 from asrdemo.finetune import recipe as recipes
+from asrdemo.finetune.clock import Average, Clock
+from asrdemo.finetune.live import Live
+from asrdemo.finetune.objective import Ctc, Pretraining
 from asrdemo.finetune.prepare import Shard, prepare
+from asrdemo.finetune.watchdog import Watchdog
+from asrdemo.types import DecoderOptions, Progress
 
 ENDLESS = 10_000_000  # steps; the clock ends the run
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+HEARS = ("tiny", "finetuned")  # kinds of base that are scored before they are changed
+PATIENCE = {"scratch": 3000, "pretrained": 1000, "finetuned": 200, "tiny": 200}
+"""Steps before which an output of blanks alone is normal, by kind of base; never less than three warm-ups."""
 
 
 def run(
-    recipe: recipes.Recipe, folder: Path, shards: Path, *, resume: bool = False, init_from: Path | None = None
-) -> Path:
-    """Train in `folder`, with prepared audio under `shards`, and return the folder of the best checkpoint.
+    recipe: recipes.Recipe,
+    folder: Path,
+    shards: Path,
+    known: registry.Registry,
+    *,
+    resume: bool = False,
+    live: Live | None = None,
+) -> str:
+    """Train in `folder`, with prepared audio under `shards`; returns why it ended early, or "".
 
-    resume goes on from the newest checkpoint of the folder. init_from starts a new run from the weights of a checkpoint
-    folder of the same shape and vocabulary.
+    resume goes on from the newest checkpoint of the folder. live: who watches, and may ask to stop. Raises
+    AsrDemoError.
     """
-    checkpoint = loop.last_checkpoint(folder)
-    if checkpoint and not resume:
-        raise TrainingError(f"The run directory {folder.name!r} already holds a run; resume it or name another.")
-    if resume and not checkpoint:
-        raise TrainingError(f"The run directory {folder.name!r} holds no checkpoint to resume from.")
-    for place in [*(c.folder for c in recipe.train), *(c.folder for c in recipe.dev)]:
-        corpus.open_corpus(recipes.resolve_folder(place))  # before hours of another are decoded
-    arguments = _arguments(recipe, folder)  # joins the other processes, where there are any
+    tell: Progress = live.report if live else (lambda done, total, note: None)
+    checkpoint = _checkpoint(folder, resume)
+    torch.set_num_threads(recipe.batches.threads or max(1, CORES // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    train, dev, test = _prepared(recipe, shards, tell)
+    folder.mkdir(parents=True, exist_ok=True)  # only now: a corpus that is missing leaves no empty run behind
+    start = _start(recipe, (text for shard in train for text in shard.texts), known)
+    recipe = start.recipe
+    arguments = _arguments(recipe, folder, start, resume)  # joins the other processes, where there are any
+    transformers.set_seed(recipe.seed + arguments.process_index)  # masks differ between processes
+    _same_vocabulary(folder, start, resume)
+    clips = data.pool(train, recipe.train, start)
+    running = _running(recipe, folder, start, clips, dev, checkpoint, arguments)
+    search = _search(recipe, known)
+    if live:
+        running.stop_asked = lambda: live.stop_asked
+        running.tell = lambda step, note: live.progress(step, recipe.batches.max_steps, note, running.clock.left(step))
     first = arguments.process_index == 0
-    transformers.set_seed(recipe.seed)
-    torch.set_num_threads(recipe.batches.threads)
-
-    with arguments.main_process_first(desc="preparing audio"):
-        train = [prepare(c, recipe, shards, _print_progress) for c in recipe.train]
-        dev = [prepare(c, recipe, shards, _print_progress) for c in recipe.dev]
-        folder.mkdir(parents=True, exist_ok=True)  # only now: a corpus that is missing leaves no empty run behind
-        vocab = _vocabulary(folder, train, resume)
-    model = _model(recipe, vocab, init_from)
-    clips = data.pool(train, [c.weight for c in recipe.train], vocab, model.config)
-    if not clips.clips:
-        raise TrainingError(f"No clip is left to train on; {len(clips.infeasible)} have labels that do not fit.")
     if first:
         _describe(folder, recipe, clips, dev)
-
-    state: dict = {"seconds": 0.0, "settled": False}
-    if checkpoint:
-        state = json.loads((checkpoint / "run.json").read_text(encoding="utf-8"))
-    clock = loop.Clock(recipe.batches.max_minutes, state["seconds"], recipe.batches.max_steps)
-    phase = data.Phase(recipe)
-    phase.settled = state["settled"] or init_from is not None
-    average = loop.Average(model, recipe.evaluation.average_decay)
-    if checkpoint:
-        average.load(checkpoint / "average.safetensors")
-    start = int(checkpoint.name.split("-")[1]) if checkpoint else 0
-    batches = data.Batches(clips, recipe, phase, start, (arguments.process_index, arguments.world_size))
-
+    if first and checkpoint is None and start.kind in HEARS:
+        tell(0, 0, "scoring the base")
+        journal.write_json(folder / "before.json", _scores(start, running.precision, search, [*dev, *test]))
+    objective = (Pretraining if recipe.mode == "pretrain" else partial(Ctc, search=search))(start, running.precision)
     trainer = loop.CtcTrainer(
-        model=model, args=arguments, train_dataset=batches,
-        callbacks=[loop.RunCallback(folder, recipe, clock, phase, average, batches)],
-        run=folder, recipe=recipe, vocab=vocab, dev=dev, clock=clock, average=average,
+        model=start.model, args=arguments, train_dataset=running.batches, callbacks=[loop.Minder(running)],
+        run=running, objective=objective,
     )  # fmt: skip
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return folder / "best"
+    done = not running.stop_asked() and (folder / "best").is_dir()
+    if first and done and recipe.mode != "pretrain":
+        tell(0, 0, "scoring the best weights")
+        best = base.open_base(_as_base(recipe, folder / "best"), None, known)
+        best.model.to(arguments.device)
+        journal.write_json(folder / "after.json", _scores(best, running.precision, search, [*dev, *test]))
+    return running.stopped
 
 
-def _vocabulary(folder: Path, train: list[Shard], resume: bool) -> dict[str, int]:
-    """From the training texts; a resumed run must find the one it began with."""
-    vocab = models.vocabulary([text for shard in train for text in shard.texts])
+def _start(recipe: recipes.Recipe, texts: Iterable[str], known: registry.Registry) -> base.Start:
+    """What the run begins with; pre-training needs no texts."""
+    if recipe.mode == "pretrain":
+        return pretrain.open_base(recipe, known)
+    return base.open_base(recipe, texts, known)
+
+
+def _as_base(recipe: recipes.Recipe, folder: Path) -> recipes.Recipe:
+    """The recipe of a run that would begin with what this one made, adapters merged."""
+    found = recipes.Base(str(folder))
+    return dataclasses.replace(recipe, base=found, scratch=None, mode="full", vocabulary="reuse")
+
+
+def _checkpoint(folder: Path, resume: bool) -> Path | None:
+    """Where to go on from. Raises TrainingError for a start that would overwrite a run."""
+    whole = loop.whole_checkpoints(folder)
+    if whole and not resume:
+        raise TrainingError(f"The run directory {folder.name!r} already holds a run; resume it or name another.")
+    if resume:
+        for path in folder.glob("checkpoint-*"):  # cut short while it was written
+            if path not in whole:
+                shutil.rmtree(path)
+    return whole[-1] if whole else None
+
+
+def _prepared(recipe: recipes.Recipe, shards: Path, tell: Progress) -> tuple[list[Shard], list[Shard], list[Shard]]:
+    """The shards of train, dev and test; where several processes start, one makes them and the others wait for it."""
+    sets = [
+        [prepare(source, recipe, shards, tell) for source in used] for used in (recipe.train, recipe.dev, recipe.test)
+    ]
+    return sets[0], sets[1], sets[2]
+
+
+def _same_vocabulary(folder: Path, start: base.Start, resume: bool) -> None:
+    """A resumed run must find the vocabulary it began with."""
     path = folder / "vocab.json"
-    if resume and json.loads(path.read_text(encoding="utf-8")) != vocab:
+    if resume and path.is_file() and journal.read_json(path) != dict(start.vocab):
         raise TrainingError("The training texts give another vocabulary than the one this run began with.")
-    loop.write_json(path, vocab)
-    return vocab
+    journal.write_json(path, dict(start.vocab))
 
 
-def _model(recipe: recipes.Recipe, vocab: dict[str, int], init_from: Path | None) -> Wav2Vec2ForCTC:
-    """The recipe's model, with random weights or those of an earlier checkpoint."""
-    model = models.build(recipe, vocab)
-    models.freeze_convolutions(model, recipe.model.frozen_convolutions)
-    if init_from is None:
-        return model
-    if json.loads((init_from / "vocab.json").read_text(encoding="utf-8")) != vocab:
-        raise TrainingError(f"The checkpoint {init_from.name!r} has another vocabulary than the training texts give.")
-    earlier = Wav2Vec2ForCTC.from_pretrained(init_from, dtype=torch.float32)
-    model.load_state_dict(earlier.state_dict())
-    return model
+def _running(
+    recipe: recipes.Recipe,
+    folder: Path,
+    start: base.Start,
+    clips: data.Pool,
+    dev: list[Shard],
+    checkpoint: Path | None,
+    arguments: TrainingArguments,
+) -> loop.Running:
+    """Everything the loop needs, where the checkpoint left it."""
+    state: dict[str, Any] = {"seconds": 0.0, "settled": start.kind != "scratch", "place": None, "audio_seconds": 0.0}
+    if checkpoint:
+        state = journal.read_json(checkpoint / "run.json")
+    b, o = recipe.batches, recipe.optimiser
+    phase = data.Phase(recipe, state["settled"])
+    average = Average(start.model, recipe.evaluation.average_decay) if recipe.evaluation.average_decay else None
+    if checkpoint and average:
+        average.load(checkpoint / "average.safetensors")
+    share = (arguments.process_index, arguments.world_size)
+    step = int(checkpoint.name.split("-")[1]) if checkpoint else 0
+    patient = max(PATIENCE[start.kind], 3 * (o.warmup_steps or 0))
+    return loop.Running(
+        folder=folder, recipe=recipe, start=start, phase=phase, average=average,
+        clock=Clock(b.max_minutes, state["seconds"], b.max_steps),
+        journal=journal.Journal(folder, step if arguments.process_index == 0 else 0),
+        watchdog=Watchdog(recipe.watchdog, o.learning_rate or 0.0, patient), dev=dev, precision=precision(recipe),
+        batches=data.Batches(clips, recipe, start, phase, state["place"], share),
+        audio_seconds=state["audio_seconds"],
+    )  # fmt: skip
+
+
+def _search(recipe: recipes.Recipe, known: registry.Registry) -> evaluate.Search | None:
+    """The language model that dev is scored with too."""
+    if not recipe.evaluation.language_model:
+        return None
+    spec = known.language_model(recipe.evaluation.language_model)
+    return evaluate.Search(
+        open_language_model(spec), DecoderOptions(kind="beam", lm=spec.id, alpha=spec.alpha, beta=spec.beta)
+    )
+
+
+def precision(recipe: recipes.Recipe) -> str:
+    """The recipe's; for `auto` bf16 where the processor is made for it, else fp32."""
+    chosen = recipe.batches.precision
+    if chosen != "auto":
+        return chosen
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    return "bf16" if torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
+
+
+def _scores(
+    start: base.Start, precision: str, search: evaluate.Search | None, sets: list[Shard]
+) -> dict[str, dict[str, Any]]:
+    """Error rates of a model on sets of clips, for the record."""
+    found = {}
+    for shard in sets:
+        s = evaluate.score(start.model, start, shard, precision, start.recipe.evaluation.slices, search)
+        found[shard.id] = {
+            "clips": len(shard), "hours": round(shard.hours, 3), "wer": round(s.wer, 4), "cer": round(s.cer, 4),
+            "lm_wer": s.lm_wer, "slices": s.slices,
+        }  # fmt: skip
+    return found
 
 
 def _describe(folder: Path, recipe: recipes.Recipe, clips: data.Pool, dev: list[Shard]) -> None:
     """Write what the run is made of before it starts."""
     sets = {s.id: {"clips": len(s), "hours": round(s.hours, 3), "dropped": s.dropped} for s in clips.shards}
     held = {s.id: {"clips": len(s), "hours": round(s.hours, 3)} for s in dev}
-    loop.write_json(folder / "recipe.json", recipes.as_dict(recipe))
-    loop.write_json(folder / "data.json", {"train": sets, "dev": held, "infeasible": clips.infeasible})
+    journal.write_json(folder / "recipe.json", recipes.as_dict(recipe))
+    left_out = {"infeasible": clips.infeasible, "unwritable": clips.unwritable}
+    journal.write_json(folder / "data.json", {"train": sets, "dev": held, **left_out})
     for name, s in (sets | {f"dev {name}": s for name, s in held.items()}).items():
         print(f"{name}: {s['clips']} clips, {s['hours']} h")
-    print(f"in all {len(clips.clips)} clips to train on, {len(clips.infeasible)} infeasible", flush=True)
+    print(f"in all {len(clips)} clips to train on, {len(clips.infeasible)} infeasible", flush=True)
 
 
-def _arguments(recipe: recipes.Recipe, folder: Path) -> TrainingArguments:
-    """Trainer's settings; evaluation, checkpoints and the end come from RunCallback."""
-    o = recipe.optimiser
+def _arguments(recipe: recipes.Recipe, folder: Path, start: base.Start, resume: bool) -> TrainingArguments:
+    """Trainer's settings; evaluation, checkpoints and the end come from loop.Minder."""
+    o, chosen = recipe.optimiser, precision(recipe)
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder / "tensorboard")
     return TrainingArguments(
-        output_dir=str(folder), max_steps=ENDLESS, seed=recipe.seed, report_to="none", disable_tqdm=True,
-        bf16=recipe.batches.precision == "bf16", use_cpu=not torch.cuda.is_available(),
-        learning_rate=o.learning_rate, weight_decay=o.weight_decay, adam_beta2=o.beta2, max_grad_norm=o.max_grad_norm,
-        optim="adamw_torch_fused", logging_steps=recipe.evaluation.log_steps, logging_nan_inf_filter=False,
-        eval_strategy="no", save_strategy="no", save_total_limit=2, ignore_data_skip=True, remove_unused_columns=False,
-        label_names=["labels"], dataloader_num_workers=0,
+        output_dir=str(folder), max_steps=ENDLESS, seed=recipe.seed, disable_tqdm=True,
+        report_to=[name for name in ("tensorboard", "trackio") if importlib.util.find_spec(name)] or "none",
+        bf16=chosen == "bf16", fp16=chosen == "fp16", use_cpu=not torch.cuda.is_available(),
+        learning_rate=o.learning_rate or 0.0, weight_decay=o.weight_decay, adam_beta2=o.beta2,
+        max_grad_norm=o.max_grad_norm, optim="adamw_torch_fused", logging_steps=recipe.evaluation.log_steps,
+        logging_nan_inf_filter=False, eval_strategy="no", save_strategy="no", save_total_limit=2, ignore_data_skip=True,
+        remove_unused_columns=False, label_names=["labels"], dataloader_num_workers=0,
+        activation_checkpointing=recipe.batches.activation_checkpointing, ddp_find_unused_parameters=False,
+        eval_on_start=not resume and start.kind in HEARS,
     )  # fmt: skip
-
-
-def _print_progress(done: int, total: int, note: str) -> None:
-    print(f"{note}: {done}/{total}", flush=True)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -137,23 +234,25 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m asrdemo.finetune.train", description=__doc__.splitlines()[0])
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--run", type=Path, required=True, help="run directory")
-    parser.add_argument("--shards", type=Path, default=Path(".asrdemo/shards"), help="where prepared audio is kept")
+    parser.add_argument("--shards", type=Path, help="where prepared audio is kept; default under the app's home")
     parser.add_argument("--corpus-root", help="sets $CORPUS_ROOT, which recipes may use in corpus folders")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in the run directory")
-    parser.add_argument("--init-from", type=Path, help="start from the weights of this checkpoint folder")
     parser.add_argument("--smoke", action="store_true", help="apply the recipe's smoke section: tiny and quick")
     parser.add_argument("--minutes", type=float, help="wall-clock budget instead of the recipe's")
     args = parser.parse_args(argv)
     if args.corpus_root:
         os.environ["CORPUS_ROOT"] = args.corpus_root
+    chosen = settings.read()
     try:
         overrides = {"batches": {"max_minutes": args.minutes}} if args.minutes else None
         recipe = recipes.load(args.recipe, args.smoke, overrides)
-        best = run(recipe, args.run, args.shards, resume=args.resume, init_from=args.init_from)
+        with Live(args.run) as live:
+            shards, known = args.shards or chosen.home / "shards", registry.read(chosen.registry, chosen.home)
+            ended = run(recipe, args.run, shards, known, resume=args.resume, live=live)
     except AsrDemoError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"best checkpoint: {best}")
+    print(f"ended early: {ended}" if ended else f"best checkpoint: {args.run / 'best'}")
     return 0
 
 

@@ -1,0 +1,69 @@
+"""What a run writes down as it goes: JSON lines that a page may read at any moment, and files that appear whole."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+METRICS, SAMPLES, ALERTS, TABLE = "metrics.jsonl", "samples.jsonl", "alerts.jsonl", "training_log.csv"
+
+
+def write_json(path: Path, data: object) -> None:
+    """Write a temporary neighbour, then rename it."""
+    write_text(path, json.dumps(data, ensure_ascii=False, indent=1))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a temporary neighbour, then rename it."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+class Journal:
+    """The files of one run. step: the one it goes on from; what a killed sitting wrote beyond it is taken out, since
+    those steps come again."""
+
+    def __init__(self, folder: Path, step: int = 0):
+        self.folder = folder
+        for name in (METRICS, SAMPLES, ALERTS):
+            path = folder / name
+            if path.is_file():
+                kept = [record for record in lines(path) if record.get("step", 0) <= step]
+                write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept))
+
+    def add(self, name: str, record: dict[str, Any]) -> None:
+        """Append one record to METRICS, SAMPLES or ALERTS."""
+        with (self.folder / name).open("a", encoding="utf-8") as out:
+            out.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+    def tabulate(self) -> None:
+        """Write the metrics again as a table for spreadsheets."""
+        records = lines(self.folder / METRICS)
+        names = list(dict.fromkeys(name for record in records for name in record))
+        text = io.StringIO()
+        table = csv.DictWriter(text, names, lineterminator="\n")
+        table.writeheader()
+        table.writerows(records)
+        write_text(self.folder / TABLE, text.getvalue())
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """The records of a file; a last line that was cut short is left out."""
+    found = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            found.append(record)
+    return found
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A file that `write_json` wrote."""
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,339 @@
+"""What a run takes: its longest batch really goes through the model once, and a few usual ones.
+
+    python -m asrdemo.finetune.precheck_cost      a process of its own: a Job comes in, Measured goes out as JSON
+
+Linux ends a process that wants more memory than there is, so that must not be the app.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pickle
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+import psutil
+import torch
+
+from asrdemo.errors import AsrDemoError, TrainingError
+from asrdemo.finetune import base, data, evaluate, pretrain, train
+from asrdemo.finetune.objective import Ctc, Pretraining
+from asrdemo.finetune.precheck_report import Offer
+from asrdemo.finetune.recipe import Recipe
+from asrdemo.finetune.shards import Shard
+from asrdemo.registry import CheckpointSpec, Registry
+from asrdemo.settings import ROOT
+from asrdemo.types import SAMPLE_RATE
+
+GIB = 2**30
+ENOUGH = 20.0  # seconds to spend on usual batches
+BUSY = 50.0  # per cent of the processors that others may use at most
+_SPARE = 0.9  # of the memory that is free
+
+
+class Flavour(NamedTuple):
+    """gpus; memory_gb: of one GPU (of the machine where it has none); dollars: an hour."""
+
+    gpus: int
+    memory_gb: int
+    dollars: float
+
+
+FLAVOURS = MappingProxyType(
+    {
+        "cpu-basic": Flavour(0, 16, 0.01),
+        "cpu-upgrade": Flavour(0, 32, 0.03),
+        "cpu-xl": Flavour(0, 124, 1.00),
+        "cpu-performance": Flavour(0, 256, 1.90),
+        "t4-small": Flavour(1, 16, 0.40),
+        "t4-medium": Flavour(1, 16, 0.60),
+        "l4x1": Flavour(1, 24, 0.80),
+        "l4x4": Flavour(4, 24, 3.80),
+        "a10g-small": Flavour(1, 24, 1.00),
+        "a10g-large": Flavour(1, 24, 1.50),
+        "a10g-largex2": Flavour(2, 24, 3.00),
+        "a10g-largex4": Flavour(4, 24, 5.00),
+        "l40sx1": Flavour(1, 48, 1.80),
+        "l40sx4": Flavour(4, 48, 8.30),
+        "l40sx8": Flavour(8, 48, 23.50),
+        "a100-large": Flavour(1, 80, 2.50),
+        "a100x4": Flavour(4, 80, 10.00),
+        "a100x8": Flavour(8, 80, 20.00),
+        "rtx-pro-6000": Flavour(1, 96, 2.75),
+        "rtx-pro-6000x2": Flavour(2, 96, 5.50),
+        "rtx-pro-6000x4": Flavour(4, 96, 11.00),
+        "rtx-pro-6000x8": Flavour(8, 96, 22.00),
+        "h200": Flavour(1, 141, 5.00),
+        "h200x2": Flavour(2, 141, 10.00),
+        "h200x4": Flavour(4, 141, 20.00),
+        "h200x8": Flavour(8, 141, 40.00),
+    }
+)
+"""Hugging Face Jobs, https://huggingface.co/docs/hub/jobs-pricing as read on PRICES_READ (hub-docs 0b8c07f)."""
+PRICES_READ = "2026-11-21"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to measure. spec: of the base where it is a listed checkpoint."""
+
+    recipe: Recipe
+    shards: tuple[Shard, ...]
+    spec: CheckpointSpec | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """step_seconds: a usual optimiser step, with the loading of its clips; longest_seconds: of the longest batch, whose
+    longest clip lasts `longest`. micro_seconds: audio at once that it took (0: all). needed, program, available: bytes
+    that training takes, that the program takes before, and that there are. hears: audio seconds scored in a second.
+    busy: other programs were at work."""
+
+    device: str
+    precision: str
+    step_seconds: float
+    longest_seconds: float
+    longest: float
+    micro_seconds: float
+    needed: int
+    program: int
+    available: int
+    hears: float
+    busy: bool = False
+
+    @property
+    def total(self) -> int:
+        """Bytes of the whole process, or of the GPU."""
+        return self.needed + self.program
+
+
+def opened(recipe: Recipe, shards: Sequence[Shard], known: Registry) -> base.Start:
+    """What training would begin with. Raises what base.open_base and pretrain.open_base raise."""
+    if recipe.mode == "pretrain":
+        return pretrain.open_base(recipe, known)
+    return base.open_base(recipe, (line for shard in shards for line in shard.texts), known)
+
+
+def apart(job: Job) -> Measured:
+    """`measure` in a process of its own. Raises TrainingError."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, "-m", "asrdemo.finetune.precheck_cost"]
+    done = subprocess.run(
+        command, input=pickle.dumps(job), capture_output=True, env={**os.environ, "PYTHONPATH": path}, check=False
+    )
+    said = done.stdout.decode(errors="replace").strip().rpartition("\n")[2]
+    if done.returncode == 0:
+        return Measured(**json.loads(said))
+    if done.returncode == 1 and said:
+        raise TrainingError(json.loads(said))
+    if done.returncode in (-9, 137):
+        least = max(job.recipe.clips.max_seconds, (job.recipe.batches.micro_seconds or job.recipe.batches.seconds) / 2)
+        raise TrainingError(f"The longest batch was ended for want of memory. Set batches.micro_seconds: {least:g}.")
+    last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+    raise TrainingError(f"The longest batch ended its process ({done.returncode}): {last[:300]}.")
+
+
+def measure(job: Job, alone: bool = False) -> Measured:
+    """Run the longest batch and a few usual ones forward, backward and through an optimiser that changes nothing.
+
+    alone: this process does nothing else, so its memory may be limited to what there is.
+
+    Where memory does not suffice, what goes through the model at once is halved until it does. Raises TrainingError
+    where a single clip is too much, and what base.open_base raises.
+    """
+    busy = psutil.cpu_percent(0.5) > BUSY
+    torch.set_num_threads(max(1, job.recipe.batches.threads or len(os.sched_getaffinity(0))))
+    program = psutil.Process().memory_info().rss
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    available = _room(device, alone)
+    start = opened(job.recipe, job.shards, Registry({job.spec.id: job.spec} if job.spec else {}))
+    base.regularise(start.model, start.recipe.regularisation)
+    step = _Step(job, start, device)
+    batches = data.plan(step.pool, start.recipe, True, 0)
+    seconds = step.pool.seconds
+    longest = max(batches, key=lambda b: len(b) * seconds[b].max() ** 2)  # attention grows with the square
+    whole, single = float(len(longest) * seconds[longest].max()), float(seconds[longest].max())
+    micro = search(lambda m: step(longest, m), step.clear, job.recipe.batches.micro_seconds, whole, single)
+    before = time.monotonic()
+    longest_seconds = step(longest, micro)
+    usual = [longest_seconds] if time.monotonic() - before > ENOUGH else _usual(step, batches, micro)
+    hears = step.hears(batches[len(batches) // 2])
+    decay = job.recipe.evaluation.average_decay
+    average = sum(w.numel() * w.element_size() for w in start.model.state_dict().values()) if decay else 0
+    if device.type == "cuda":
+        needed, program = torch.cuda.max_memory_allocated(), 0
+    else:
+        needed = max(0, _most_resident() - program)
+    return Measured(
+        device.type, step.precision, float(np.mean(usual)), longest_seconds, single, micro, needed + average, program,
+        available, hears, busy,
+    )  # fmt: skip
+
+
+class _Step:
+    """An optimiser step of a batch, as the training loop takes it; clips at the slowest speed they may get."""
+
+    def __init__(self, job: Job, start: base.Start, device: torch.device):
+        recipe = start.recipe
+        slowest = min(recipe.augment.speed)
+        slow = dataclasses.replace(recipe, augment=dataclasses.replace(recipe.augment, speed=(slowest, slowest)))
+        self.start, self.device, self.precision = start, device, train.precision(recipe)
+        self.pool = data.pool(job.shards, recipe.train, start)
+        self.stream = data.Batches(self.pool, slow, start, data.Phase(recipe, settled=True))
+        self.objective = (Pretraining if recipe.mode == "pretrain" else Ctc)(start, self.precision)
+        self.model = start.model.to(device)
+        if recipe.batches.activation_checkpointing:
+            self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        trained = [w for w in self.model.parameters() if w.requires_grad]
+        self.optimiser = torch.optim.AdamW(trained, lr=0.0, weight_decay=0.0)
+
+    def __call__(self, batch: list[int], micro: float) -> float:
+        """Seconds that it took."""
+        began = time.monotonic()
+        item = self._item(batch)
+        total = self.objective.count(item)
+        self.model.train()
+        for rows in data.micro_batches([len(w) for w in item["waves"]], micro):
+            with evaluate.autocast(self.device, self.precision):
+                loss = self.objective.loss(self.model, item, rows, 0) / total
+            loss.backward()
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        self._finish()
+        return time.monotonic() - began
+
+    def _finish(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def hears(self, batch: list[int]) -> float:
+        """Audio seconds a second, without training."""
+        waves, took = self._item(batch)["waves"], 0.0
+        inputs = data.pad(waves, self.start.masks)
+        self.model.eval()
+        for _ in range(2):  # the first of a shape is slower
+            began = time.monotonic()
+            with torch.inference_mode(), evaluate.autocast(self.device, self.precision):
+                self.model(**{k: v.to(self.device) for k, v in inputs.items()})
+                self._finish()
+            took = time.monotonic() - began
+        return sum(map(len, waves)) / SAMPLE_RATE / max(1e-6, took)
+
+    def _item(self, batch: list[int]) -> dict[str, Any]:
+        return self.stream.item(batch, {"round": 0, "taken": 0, "settled": True})
+
+    def clear(self) -> None:
+        """After memory has run out."""
+        self.optimiser.zero_grad()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _usual(step: _Step, batches: list[list[int]], micro: float) -> list[float]:
+    """Seconds of up to three batches from the middle of the range of sizes; the first of a shape is slower, so the
+    longest has gone before."""
+    order = sorted(batches, key=lambda b: len(b) * step.pool.seconds[b].max())
+    took: list[float] = []
+    for share in (0.5, 0.25, 0.75):
+        if sum(took) < ENOUGH:
+            took.append(step(order[int(share * (len(order) - 1))], micro))
+    return took
+
+
+def search(
+    step: Callable[[float], float], clear: Callable[[], None], micro: float, whole: float, single: float
+) -> float:
+    """The audio seconds at once that fit, 0 for a whole batch of `whole` seconds: halved until memory suffices.
+
+    step: takes them through the model; clear: after memory has run out. Raises TrainingError where a single clip, of
+    `single` seconds, is too much.
+    """
+    while True:
+        try:
+            step(micro)
+            return micro
+        except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is one
+            if not _for_want_of_memory(error):
+                raise TrainingError(f"The longest batch fails: {str(error).splitlines()[0][:300]}.") from error
+        clear()
+        current = micro or whole
+        if current <= single:
+            raise TrainingError(
+                f"Memory does not suffice for training on a single clip of {single:.1f} s. Lower clips.max_seconds, "
+                "turn on batches.activation_checkpointing, or take a smaller base or another machine."
+            )
+        micro = max(single, current / 2)
+
+
+def _for_want_of_memory(error: BaseException) -> bool:
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in str(error)
+
+
+def _room(device: torch.device, limit: bool) -> int:
+    """Bytes that this process may have. On a CPU, with `limit`, more is refused to it, which is an error to learn from;
+    else Linux would end it, or another one."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info()[0])
+    free = psutil.virtual_memory().available
+    with suppress(OSError, ValueError):
+        if limit:
+            here = Path("/proc/self/status").read_text().splitlines()
+            used = next(int(line.split()[1]) * 1024 for line in here if line.startswith("VmData"))
+            resource.setrlimit(resource.RLIMIT_DATA, (used + int(_SPARE * free), resource.RLIM_INFINITY))
+            Path("/proc/self/oom_score_adj").write_text("1000")  # the first to go, if it comes to that
+    return free + psutil.Process().memory_info().rss
+
+
+def _most_resident() -> int:
+    """Bytes this process has held at most."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def disk(model: Any, recipe: Recipe) -> int:
+    """Bytes of a run directory: three checkpoints (one of them being written), with the optimiser's two moments of each
+    weight that trains and the averaged weights, and the best weights twice."""
+    weights = sum(w.numel() for w in model.parameters()) * 4
+    trained = sum(w.numel() for w in model.parameters() if w.requires_grad) * 4
+    average = weights if recipe.evaluation.average_decay else 0
+    return 3 * (weights + 2 * trained + average) + 2 * weights
+
+
+def offers(needed: int | None, minutes: float) -> tuple[Offer, ...]:
+    """Every flavour. needed: bytes that training takes beside the program; minutes: of the budget, 0 for none."""
+    return tuple(
+        Offer(
+            name, f.gpus, f.memory_gb, f.dollars,
+            None if needed is None else needed <= _SPARE * f.memory_gb * 1e9,
+            round(minutes / 60 * f.dollars, 2) if minutes > 0 else None,
+        )
+        for name, f in FLAVOURS.items()
+    )  # fmt: skip
+
+
+def main() -> int:
+    """Of the process of its own."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a library prints is no answer
+    try:
+        found = measure(pickle.load(sys.stdin.buffer), alone=True)
+    except AsrDemoError as error:
+        print(json.dumps(str(error)), file=answers, flush=True)
+        return 1
+    print(json.dumps(dataclasses.asdict(found)), file=answers, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

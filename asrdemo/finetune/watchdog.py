@@ -1,0 +1,108 @@
+"""Watches a run for the ways CTC training is known to fail, and names the cause in a sentence. No torch: numbers in,
+alerts out; the loop does what the alert says."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Literal
+
+from asrdemo.finetune import recipe as recipes
+
+SKIPPED = 3  # steps in a row without finite gradients: the weights are beyond help
+BLANK = 0.995  # share of frames that are blank where nothing is heard any more
+SPIKE = 10.0  # times the median gradient norm
+SPIKES, RECENT = 5, 50  # so many spikes among so many steps
+STUCK = 5  # evaluations without a better WER
+WORSE = 3  # evaluations of rising dev loss while the training loss falls
+
+
+@dataclass(frozen=True)
+class Alert:
+    """kind: a key of recipe.Watchdog. sentence: the cause and what to do. action: stop or warn."""
+
+    step: int
+    kind: str
+    sentence: str
+    action: Literal["stop", "warn"]
+
+
+@dataclass
+class Watchdog:
+    """What has been seen so far. patient_until: the step before which silence is normal: a healthy run may hear nothing
+    through warm-up and well beyond (one published run shows WER 1.0 at step 400)."""
+
+    actions: recipes.Watchdog
+    learning_rate: float
+    patient_until: int
+    norms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
+    skipped: int = 0
+    rates: list[float] = field(default_factory=list)
+    losses: list[tuple[float, float]] = field(default_factory=list)
+    said: set[str] = field(default_factory=set)
+
+    def stepped(self, step: int, loss: float, grad_norm: float) -> list[Alert]:
+        """After the gradients of a step. A step that is not finite must not be applied."""
+        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+            return self._not_finite(step, loss)
+        self.skipped = 0
+        high = len(self.norms) == RECENT and sum(n > SPIKE * median(self.norms) for n in self.norms) >= SPIKES
+        self.norms.append(grad_norm)
+        if not high:
+            return []
+        return self._once(
+            step, "spikes",
+            f"The gradient norm was over {SPIKE:g} times its usual {median(self.norms):.2g} in {SPIKES} of the last "
+            f"{RECENT} steps: some clips are wrong, or the rate of {self.learning_rate:g} is too high. Halve it, or look "
+            "at the clips that precheck lists.",
+        )  # fmt: skip
+
+    def evaluated(self, step: int, wer: float, blank_share: float, train_loss: float, dev_loss: float) -> list[Alert]:
+        """After an evaluation on dev. wer: a fraction. blank_share: of all frames. losses: per label."""
+        self.rates.append(wer)
+        self.losses.append((train_loss, dev_loss))
+        found = []
+        if step >= self.patient_until and blank_share >= BLANK:
+            found += self._once(
+                step, "collapse",
+                f"{100 * blank_share:.1f} % of the frames are blank after {step} steps: the model has collapsed to "
+                f"silence. Start again with a rate below {self.learning_rate:g}, a longer warm-up or another seed.",
+            )  # fmt: skip
+        recent = self.rates[-STUCK - 1 :]
+        if step >= self.patient_until and len(recent) > STUCK and min(recent[1:]) >= recent[0] * 0.995:
+            found += self._once(
+                step, "plateau",
+                f"WER on dev has not improved in {STUCK} evaluations (best {100 * min(self.rates):.1f} %): more of the "
+                "same will not help. Use other data, a higher rate, or stop here.",
+            )  # fmt: skip
+        last = self.losses[-WORSE - 1 :]
+        pairs = list(zip(last, last[1:], strict=False))
+        if len(last) > WORSE and all(b[1] > a[1] and b[0] < a[0] for a, b in pairs):
+            found += self._once(
+                step, "overfit",
+                f"The training loss falls but the dev loss has risen {WORSE} times in a row ({last[0][1]:.3f} to "
+                f"{last[-1][1]:.3f}): the run learns its clips by heart. Use more clips, augmentation or dropout.",
+            )  # fmt: skip
+        return found
+
+    def _not_finite(self, step: int, loss: float) -> list[Alert]:
+        self.skipped += 1
+        what = "loss" if not math.isfinite(loss) else "gradient"
+        if self.skipped < SKIPPED:
+            return self._once(
+                step, "skipped", f"The {what} of step {step} is not a number; the step was left out.", "warn"
+            )
+        return self._once(
+            step, "not_finite",
+            f"The {what} was not a number {SKIPPED} steps in a row: the rate of {self.learning_rate:g} is too high, or "
+            "fp16 overflows. Lower the rate, or use bf16 or fp32.",
+        )  # fmt: skip
+
+    def _once(self, step: int, kind: str, sentence: str, action: Literal["stop", "warn"] | None = None) -> list[Alert]:
+        """Said once a run: the same sentence at every step helps nobody."""
+        if kind in self.said:
+            return []
+        self.said.add(kind)
+        return [Alert(step, kind, sentence, action or getattr(self.actions, kind))]
