@@ -2,27 +2,31 @@
 
 The file is data only: no tags, no code, no keys beyond those below. Everything wrong in it is found when it is read,
 with the file, the place, the key and what is allowed. Visitors choose from these ids; they never name a repository.
+
+Checkpoints that were trained here come after it: each is a folder `<home>/checkpoints/<id>/` with its weights and
+ENTRY, which has the keys of a checkpoint in models.yaml but for id and path, which the folder gives. `revision` is
+theirs too: it tells weights from others that had the id before.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
-import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
-import yaml
-
-from asrdemo import settings
+from asrdemo import entries, settings
+from asrdemo.entries import Entry
 from asrdemo.errors import ConfigError, NotFoundError
 from asrdemo.text import PROFILES
-from asrdemo.types import DECODER_RANGES, LEAST_PRUNE, DecoderOptions
+from asrdemo.types import DECODER_RANGES, DecoderOptions
 
 TUNED = "decoder-defaults.yaml"  # under the app's home: decoders that `python -m evals sweep` found best
+REGISTERED, ENTRY = "checkpoints", "checkpoint.yaml"  # under the app's home, and in each folder there
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _REVISION = re.compile(r"[0-9A-Za-z][\w./-]{0,120}")
@@ -34,7 +38,7 @@ class CheckpointSpec:
     """A speech recognition checkpoint: a local folder (`path`) or a repository on the Hugging Face Hub (`hub`).
 
     language: BCP 47 code. profile: normalisation profile of asrdemo.text.
-    revision: commit, tag or `refs/pr/N` of the repository; only with hub.
+    revision: commit, tag or `refs/pr/N` of the repository; of a checkpoint that was trained here, its weights' hash.
     adapter: MMS adapter language (ISO 639-3), or None. decoder: the options that suit the checkpoint.
     """
 
@@ -133,104 +137,16 @@ def _find(specs: Mapping[str, _Spec], kind: str, id: str) -> _Spec:
     return specs[id]
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice (YAML would silently keep the last)."""
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[str] = set()
-    for key, _ in node.value:
-        if not isinstance(key, yaml.ScalarNode):
-            raise yaml.constructor.ConstructorError(None, None, "a key must be plain text", key.start_mark)
-        if key.value in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is given twice", key.start_mark)
-        seen.add(key.value)
-    return loader.construct_mapping(node, deep=True)
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
-class _Entry:
-    """One mapping of the file, read key by key; remembers where it stands for messages."""
-
-    def __init__(self, data: object, where: str, folder: Path, keys: tuple[str, ...]) -> None:
-        self.where, self.folder = where, folder
-        if not isinstance(data, dict):
-            self.fail(f"expected a mapping with the keys {', '.join(keys)}, got {type(data).__name__}")
-        self.data: dict[str, Any] = data
-        for key in data:
-            if key not in keys:
-                self.fail(f"unknown key {key!r}; allowed: {', '.join(keys)}")
-
-    def fail(self, message: str) -> NoReturn:
-        raise ConfigError(f"{self.where}: {message}")
-
-    def text(self, key: str, default: str | None = None, pattern: re.Pattern[str] | None = None) -> str:
-        if key not in self.data:
-            if default is None:
-                self.fail(f"key {key!r} is missing")
-            return default
-        value = self.data[key]
-        if not isinstance(value, str):
-            self.fail(f"{key} must be text (quote it), got {value!r}")
-        value = value.strip()
-        if default is None and not value:
-            self.fail(f"{key} must not be empty")
-        if pattern is not None and not pattern.fullmatch(value):
-            self.fail(f"{key} is {value!r}; it must match {pattern.pattern}")
-        return value
-
-    def optional(self, key: str, pattern: re.Pattern[str] | None = None) -> str | None:
-        return self.text(key, pattern=pattern) if key in self.data else None
-
-    def number(self, key: str, default: float, low: float, high: float) -> float:
-        value = self.data.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            self.fail(f"{key} is {value!r}; expected a number from {low:g} to {high:g}")
-        return float(value)
-
-    def below_zero(self, key: str, default: float) -> float:
-        value = self.data.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not LEAST_PRUNE <= value < 0:
-            self.fail(f"{key} is {value!r}; expected a number below 0")
-        return float(value)
-
-    def whole(self, key: str, default: int, low: float, high: float) -> int:
-        value = self.data.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            self.fail(f"{key} is {value!r}; expected a whole number from {low:g} to {high:g}")
-        return value
-
-    def choice(self, key: str, default: str | None, allowed: tuple[str, ...]) -> str:
-        value = self.text(key, default)
-        if value not in allowed:
-            self.fail(f"{key} is {value!r}; allowed: {', '.join(allowed)}")
-        return value
-
-    def path(self, key: str, directory: bool, archive: bool = False) -> Path:
-        """What exists. A relative path stays inside the folder of models.yaml; an absolute one may point anywhere."""
-        given = Path(self.text(key))
-        path = given if given.is_absolute() else self.folder / given
-        if not given.is_absolute() and not path.resolve().is_relative_to(self.folder.resolve()):
-            self.fail(f"{key} is {str(given)!r}, which leaves {self.folder}; use an absolute path to point elsewhere")
-        if archive and path.is_file() and tarfile.is_tarfile(path):
-            return path
-        if not (path.is_dir() if directory else path.is_file()):
-            kind = "folder or tar archive" if archive else "folder" if directory else "file"
-            self.fail(f"{key}: there is no {kind} {path}")
-        return path
-
-
 _CHECKPOINT_KEYS = ("id", "title", "language", "profile", "path", "hub", "revision", "adapter", "decoder", "note")
+_OWN_KEYS = ("title", "language", "profile", "revision", "adapter", "decoder", "note")
 _LM_KEYS = ("id", "title", "language", "path", "hub", "revision", "file", "unigrams", "alpha", "beta", "note")
 _CORPUS_KEYS = ("id", "title", "language", "profile", "path", "note")
 _SECTIONS = ("checkpoints", "language_models", "corpora")
 _DECODER_KEYS = tuple(f.name for f in dataclasses.fields(DecoderOptions))
 
 
-def _decoder(data: object, entry: _Entry) -> DecoderOptions:
-    e = _Entry(data, f"{entry.where}: decoder", entry.folder, _DECODER_KEYS)
+def _decoder(data: object, entry: Entry) -> DecoderOptions:
+    e = Entry(data, f"{entry.where}: decoder", entry.folder, _DECODER_KEYS)
     d = DecoderOptions()
     hotwords = e.data.get("hotwords", [])
     if not isinstance(hotwords, list) or not all(isinstance(w, str) and w.strip() for w in hotwords):
@@ -251,7 +167,7 @@ def _decoder(data: object, entry: _Entry) -> DecoderOptions:
     )
 
 
-def _source(e: _Entry, directory: bool) -> tuple[Path | None, str | None, str | None]:
+def _source(e: Entry, directory: bool) -> tuple[Path | None, str | None, str | None]:
     """(path, hub, revision): exactly one of path and hub; revision belongs to hub and is required there."""
     if ("path" in e.data) == ("hub" in e.data):
         e.fail("give either path (local) or hub (owner/name on the Hugging Face Hub)")
@@ -264,7 +180,7 @@ def _source(e: _Entry, directory: bool) -> tuple[Path | None, str | None, str | 
     return None, e.text("hub", pattern=_HUB), e.text("revision", pattern=_REVISION)
 
 
-def _checkpoint(e: _Entry) -> CheckpointSpec:
+def _checkpoint(e: Entry) -> CheckpointSpec:
     path, hub, revision = _source(e, directory=True)
     if path is not None and not (path / "config.json").is_file():
         e.fail(f"path: {path} has no config.json, so it is not a checkpoint folder")
@@ -282,7 +198,37 @@ def _checkpoint(e: _Entry) -> CheckpointSpec:
     )
 
 
-def _language_model(e: _Entry) -> LanguageModelSpec:
+def _own(folder: Path) -> CheckpointSpec | None:
+    """The checkpoint in a folder under REGISTERED; None where there is none, or where it has just been taken away."""
+    try:
+        data = entries.load(folder / ENTRY)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    e = Entry(data, f"{REGISTERED}/{folder.name}/{ENTRY}", folder, _OWN_KEYS)
+    if not _ID.fullmatch(folder.name):
+        e.fail(f"the folder is no id; it must match {_ID.pattern}")
+    return CheckpointSpec(
+        id=folder.name,
+        title=e.text("title"),
+        language=e.text("language"),
+        profile=e.choice("profile", "default", tuple(PROFILES)),
+        path=folder,
+        revision=e.optional("revision", _REVISION),
+        adapter=e.optional("adapter", _ADAPTER),
+        decoder=_decoder(e.data.get("decoder", {}), e),
+        note=e.text("note", ""),
+    )
+
+
+def as_entry(spec: CheckpointSpec) -> dict[str, Any]:
+    """What a file says for this checkpoint; a path is left to the caller, other keys are there if they say something."""
+    plain, decoder = DecoderOptions(), dataclasses.asdict(spec.decoder)
+    chosen = {k: list(v) if isinstance(v, tuple) else v for k, v in decoder.items() if v != getattr(plain, k)}
+    entry = {key: getattr(spec, key) for key in _CHECKPOINT_KEYS if key not in ("path", "decoder")}
+    return {key: value for key, value in (entry | {"decoder": chosen}).items() if value}
+
+
+def _language_model(e: Entry) -> LanguageModelSpec:
     path, hub, revision = _source(e, directory=False)
     if (hub is None) == ("file" in e.data):
         e.fail("file names the model inside a hub repository: it is required with hub and not allowed with path")
@@ -304,7 +250,7 @@ def _language_model(e: _Entry) -> LanguageModelSpec:
     )
 
 
-def _inside(e: _Entry, key: str) -> str:
+def _inside(e: Entry, key: str) -> str:
     """A file name inside a repository."""
     name = e.text(key)
     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
@@ -312,7 +258,7 @@ def _inside(e: _Entry, key: str) -> str:
     return name
 
 
-def _corpus(e: _Entry) -> CorpusSpec:
+def _corpus(e: Entry) -> CorpusSpec:
     return CorpusSpec(
         id=e.text("id"),
         title=e.text("title"),
@@ -324,7 +270,7 @@ def _corpus(e: _Entry) -> CorpusSpec:
 
 
 def _section(
-    data: Mapping[str, Any], name: str, path: Path, keys: tuple[str, ...], build: Callable[[_Entry], _Spec]
+    data: Mapping[str, Any], name: str, path: Path, keys: tuple[str, ...], build: Callable[[Entry], _Spec]
 ) -> Mapping[str, _Spec]:
     entries = data.get(name)
     entries = [] if entries is None else entries
@@ -333,7 +279,7 @@ def _section(
     specs: dict[str, _Spec] = {}
     for index, item in enumerate(entries):
         label = f" {item['id']!r}" if isinstance(item, dict) and isinstance(item.get("id"), str) else ""
-        entry = _Entry(item, f"{path.name}: {name}[{index}]{label}", path.parent, keys)
+        entry = Entry(item, f"{path.name}: {name}[{index}]{label}", path.parent, keys)
         entry.text("id", pattern=_ID)
         spec = build(entry)
         if spec.id in specs:
@@ -344,15 +290,11 @@ def _section(
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        data = entries.load(path)
     except FileNotFoundError as error:
         raise ConfigError(f"There is no registry {path}; set ASRDEMO_REGISTRY to the models.yaml to use.") from error
     except OSError as error:
         raise ConfigError(f"The registry {path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path.name} is not UTF-8 text: {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path.name} is not valid YAML of plain data: {error}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path.name}: expected a mapping with {', '.join(_SECTIONS)}, got {type(data).__name__}")
     for key in data:
@@ -375,17 +317,41 @@ def _tuned(path: Path, known: Mapping[str, CheckpointSpec]) -> Mapping[str, Chec
     return MappingProxyType({**known, **tuned})
 
 
+def state(home: Path) -> tuple[Any, ...]:
+    """Changes whenever a checkpoint comes to those trained here, or goes. Costs some microseconds."""
+    folder = home / REGISTERED
+    try:
+        return folder.stat().st_mtime_ns, *sorted(os.listdir(folder))
+    except OSError:
+        return ()
+
+
+def with_registered(known: Registry, home: Path) -> Registry:
+    """The registry with the checkpoints that are registered under `home` now, after its own. One whose id is taken by
+    models.yaml is idle; one whose language model is no longer listed decodes without. Raises ConfigError."""
+    folder = home / REGISTERED
+    listed = {id: spec for id, spec in known.checkpoints.items() if spec.path is None or spec.path.parent != folder}
+    found = [spec for name in state(home)[1:] if not name.startswith(".") and (spec := _own(folder / name))]
+    own = {spec.id: spec for spec in found if spec.id not in listed}
+    tuned = _tuned(home / TUNED, own)
+    for id, spec in tuned.items():
+        lm = spec.decoder.lm if spec.decoder.lm in known.language_models else None
+        listed[id] = dataclasses.replace(spec, decoder=dataclasses.replace(spec.decoder, lm=lm))
+    return dataclasses.replace(known, checkpoints=MappingProxyType(listed))
+
+
 def read(path: Path | None = None, home: Path | None = None) -> Registry:
-    """The registry in `path`, with the tuned decoders under `home` (by default, both as the settings say).
+    """The registry in `path`, with the tuned decoders and the checkpoints under `home` (by default, both as the settings
+    say).
 
     Raises ConfigError for anything that is not as described above: unknown keys, wrong types, numbers out of range,
     duplicate ids, files that are not there, a decoder that names a language model that is not listed.
     """
     path = settings.read().registry if path is None else Path(path)
-    tuned = (settings.read().home if home is None else home) / TUNED
+    home = settings.read().home if home is None else home
     data = _parse(path)
     registry = Registry(
-        checkpoints=_tuned(tuned, _section(data, "checkpoints", path, _CHECKPOINT_KEYS, _checkpoint)),
+        checkpoints=_tuned(home / TUNED, _section(data, "checkpoints", path, _CHECKPOINT_KEYS, _checkpoint)),
         language_models=_section(data, "language_models", path, _LM_KEYS, _language_model),
         corpora=_section(data, "corpora", path, _CORPUS_KEYS, _corpus),
     )
@@ -397,4 +363,4 @@ def read(path: Path | None = None, home: Path | None = None) -> Registry:
                 f"{path.name} or {TUNED}: checkpoint {spec.id!r}: decoder: lm is {spec.decoder.lm!r}; "
                 f"listed language models: {', '.join(registry.language_models) or 'none'}"
             )
-    return registry
+    return with_registered(registry, home)

@@ -24,6 +24,7 @@ class Settings:
     device: str = "auto"  # auto, cpu, cuda
     precision: str = "auto"  # auto, fp32, bf16, int8
     ffmpeg_timeout_s: int = 120
+    finetune: str = "on"  # on, off, demo: the recipes under recipes/ only, for a few minutes
 
 
 def _number(name: str, default: int) -> int:
@@ -55,4 +56,5 @@ def read() -> Settings:
         device=_choice("ASRDEMO_DEVICE", d.device, ("auto", "cpu", "cuda")),
         precision=_choice("ASRDEMO_PRECISION", d.precision, ("auto", "fp32", "bf16", "int8")),
         ffmpeg_timeout_s=_number("ASRDEMO_FFMPEG_TIMEOUT_S", d.ffmpeg_timeout_s),
+        finetune=_choice("ASRDEMO_FINETUNE", d.finetune, ("on", "off", "demo")),
     )

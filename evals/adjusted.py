@@ -80,7 +80,9 @@ def adjusted(
 
     covariates: columns of texts, or of numbers, which enter with their square, lengths and rates as logarithms.
     reference: a value to compare with; by default each is compared to all others. Clips with several values are a value
-    of their own; values without support, or with fewer than ten errors, are put together and not reported.
+    of their own; values without support, or with fewer than ten errors, are put together and not reported. A covariate
+    that is not known of any clip, or the same for all, is left out; where some clips lack a number, that is one more
+    covariate.
     Raises NotFoundError for a column or value that is not there, ResultError where there is nothing to compare.
     """
     use = scored.words > 0 if mask is None else mask & (scored.words > 0)
@@ -92,7 +94,7 @@ def adjusted(
         lacking = levels.lacking
         clips = Clips.of(scored, column, scored.run(run), clips.at[levels.code < len(levels.values) - 1])
         levels = replace(clips.levels(support, reference), lacking=lacking)
-    covariates = [ALIASES.get(name, name) for name in covariates]
+    covariates = [name for name in (ALIASES.get(each, each) for each in covariates) if clips.vary(name)]
     raw = clips.fit(levels, [])
     with_all = clips.fit(levels, covariates)
     against = "the others" if reference is None else levels.name(0)

@@ -31,7 +31,7 @@ _NUMBERS = {"votes": ("down_votes", -1), "longest": ("seconds", -1), "shortest":
             "fastest": ("speaking_rate", -1), "noisiest": ("snr", 1), "unsure": ("confidence", 1)}  # fmt: skip
 SHOWN = (
     *("clip", "reference", "hypothesis", "ops", "reference_raw", "client_id", "accents", "gender", "age", "seconds"),
-    *("speaking_rate", "snr", "up_votes", "down_votes", "sentence_domain", "confidence"),
+    *("speaking_rate", "snr", "up_votes", "down_votes", "sentence_id", "sentence_domain", "confidence"),
     *("word_starts", "word_ends", "word_confidences"),
 )
 
@@ -103,7 +103,7 @@ def _key(scored: Scored, sort: str, run: int) -> np.ndarray:
         if sort == "sure":
             return np.where(errors > 0, -_filled(scored, "confidence", run), np.inf).astype(np.float32)
         column, sign = _NUMBERS[sort]
-        return sign * _filled(scored, column, run, -sign * np.inf)
+        return sign * _filled(scored, column, run, sign * np.inf)
 
     key: np.ndarray = scored.once(("order", sort, run), make)
     return key

@@ -114,7 +114,7 @@ def substitutions(steps: Steps, top: int | None = None, examples: int = EXAMPLES
     """Pairs by how often `hypothesis` was heard for `reference`, most frequent first.
 
     Columns: reference, hypothesis, count, clips (distinct), examples (up to that many rows; `find` tells where in
-    them). top: only so many pairs.
+    them; no column where none are asked for). top: only so many pairs.
     """
     wrong = np.flatnonzero(steps.op == _SUBSTITUTION)
     pair = steps.reference[wrong].astype(np.int64) * len(steps.vocabulary) + steps.hypothesis[wrong]
@@ -146,7 +146,9 @@ def accuracy(steps: Steps, least: int = 1) -> pd.DataFrame:
     size = len(steps.vocabulary)
 
     def tally(side: np.ndarray, *ops: np.uint8) -> np.ndarray:
-        return np.bincount(side[np.isin(steps.op, ops)], minlength=size)
+        wanted = np.zeros(256, bool)  # looked up by op: several times as quick as np.isin
+        wanted[list(ops)] = True
+        return np.bincount(side[wanted[steps.op]], minlength=size)
 
     hits = tally(steps.reference, _HIT)
     substituted, deleted = tally(steps.reference, _SUBSTITUTION), tally(steps.reference, _DELETION)
@@ -214,8 +216,10 @@ def _tally(key: np.ndarray, clip: np.ndarray, top: int | None, examples: int) ->
     if top and top < len(starts):
         kept = np.flatnonzero(counts >= np.partition(counts, -top)[-top])
     distinct, begins = clip[fresh], seen[starts[kept]].tolist()
-    shown = [distinct[a : a + min(n, examples)].tolist() for a, n in zip(begins, clips[kept].tolist(), strict=True)]
-    table = pd.DataFrame({"count": counts[kept], "clips": clips[kept], "examples": pd.Series(shown, dtype=object)})
+    table = pd.DataFrame({"count": counts[kept], "clips": clips[kept]})
+    if examples:
+        shown = [distinct[a : a + min(n, examples)].tolist() for a, n in zip(begins, clips[kept].tolist(), strict=True)]
+        table["examples"] = pd.Series(shown, dtype=object)
     return key[starts[kept]], table
 
 

@@ -12,6 +12,7 @@ from evals import mixed
 from evals.groups import UNKNOWN
 from evals.scored import Scored, is_text, parts
 from evals.sums import Support
+from evals.wording import plain
 
 MIN_ERRORS = 10
 SEVERAL = "several values"
@@ -42,7 +43,7 @@ class Levels:
 
     def shown(self, value: str | None) -> str:
         """A value for the reader."""
-        return value or UNKNOWN.get(self.column, f"{self.column} not stated")
+        return plain(value or "") or UNKNOWN.get(self.column, f"{self.column} not stated")
 
     def name(self, level: int) -> str:
         """The same by number."""
@@ -128,6 +129,10 @@ class Clips:
             return np.concatenate([flags, *(each[low:high] for each in known)], axis=1, dtype=np.float64)
 
         return mixed.fit(mixed.Counts(self.errors, self.words, self.starts, levels.of_speaker, design))
+
+    def vary(self, name: str) -> bool:
+        """Whether a covariate says anything of these clips: some number is known, and not all are alike."""
+        return self._covariate(name).shape[1] > 0
 
     def _counts(self, code: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Clips, speakers, words and errors of each value."""

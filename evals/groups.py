@@ -22,6 +22,7 @@ import numpy as np
 from asrdemo.errors import ConfigError
 from evals.filters import Condition
 from evals.scored import Scored, is_text, parts
+from evals.wording import plain
 
 USUAL = ("accents", "gender", "age", "seconds", "speaking_rate", "snr")
 ALIASES = {"clip_length": "seconds", "length": "seconds", "rate": "speaking_rate"}
@@ -180,7 +181,7 @@ def _values(scored: Scored, name: str) -> Grouping:
     whole = Grouping(
         name,
         (name,),
-        (*((value or UNKNOWN.get(name, f"{name} not stated"),) for value in values), (OTHERS,)),
+        (*((plain(value) or UNKNOWN.get(name, f"{name} not stated"),) for value in values), (OTHERS,)),
         (*((Condition(name, "is", value),) for value in values), ()),
         np.array([bool(value) for value in values] + [False]),
         first[category.codes],

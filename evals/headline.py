@@ -65,16 +65,25 @@ def headlines(
     drawn = whole.drawn_errors[:, 0], whole.drawn_words[0]
     wers = _rates(whole.errors[:, 0], whole.reference[0], *drawn, float(whole.effective[0]), lacking)
     cers = _character_rates(scored, inside, replicates, seed, lacking)
+    rtfx = speeds(scored, inside)
     found = []
     for run, name in enumerate(scored.runs):
         raw_errors, raw_words = (_total(scored, column, run, inside) for column in ("raw_errors", "raw_words"))
-        taken = _total(scored, "acoustic_s", run, inside) + _total(scored, "decode_s", run, inside)
         kinds = [int(each[run, 0]) for each in (whole.substitutions, whole.deletions, whole.insertions)]
         raw = raw_errors / raw_words if raw_words and not lacking else np.nan
-        rtfx = 3600 * hours / taken if taken else np.nan
         errors, wer, cer = sum(kinds), wers[run], cers[run]
-        found.append(Headline(name, clips, speakers, words, hours, lacking, errors, wer, cer, raw, rtfx, *kinds))
+        found.append(Headline(name, clips, speakers, words, hours, lacking, errors, wer, cer, raw, rtfx[run], *kinds))
     return found
+
+
+def speeds(scored: Scored, mask: np.ndarray | None = None) -> list[float]:
+    """RTFx of each run on the clips of the mask: seconds of audio for each second that they took; nan where the rows do
+    not say how long that was."""
+    inside = np.ones(len(scored), bool) if mask is None else mask
+    audio = _total(scored, "seconds", 0, inside)
+    taken = (sum(_total(scored, f"{part}_s", run, inside) for part in ("acoustic", "decode"))
+             for run in range(len(scored.runs)))  # fmt: skip
+    return [audio / each if each else np.nan for each in taken]
 
 
 def _character_rates(scored: Scored, inside: np.ndarray, replicates: int, seed: int, lacking: str) -> list[Rate]:

@@ -3,7 +3,8 @@
 A job is a folder `<home>/jobs/<id>/` with `job.json` (what was asked), `status.json` (how far it is) and `log.txt`; the
 process itself writes the status and holds a lock beside it for as long as it lives, so whoever reads the folder knows
 the state: a page that was closed or an app that was started again finds its jobs, and no number of a process that is
-long gone is ever trusted.
+long gone is ever trusted. Of the jobs that are over, whatever became of them, the newest ones stay, KEPT in all with
+the one that starts; results are kept elsewhere and stay.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +31,7 @@ from evals.results import write_json
 
 State = Literal["running", "complete", "failed", "stopped"]
 JOB, STATUS, LOG, LOCK = "job.json", "status.json", "log.txt", "status.lock"
+KEPT = 50  # jobs whose folders stay
 _EVERY_S = 0.5  # how often a process writes how far it is, at most
 _START_S = 30.0  # how long a process may take until it holds its lock; a busy machine imports slowly
 
@@ -54,13 +58,19 @@ class Job:
     @property
     def command(self) -> str:
         """What to type for the same run."""
-        import shlex
+        return command_line(self.arguments)
 
-        return shlex.join(["python", "-m", "evals", "run", *self.arguments])
+
+def command_line(arguments: Sequence[str]) -> str:
+    """What to type for a run with these arguments, quoted for a shell."""
+    return shlex.join(["python", "-m", "evals", "run", *arguments])
 
 
 def start(home: Path, arguments: Sequence[str]) -> Job:
-    """Start `python -m evals run ARGUMENTS`. Raises BusyError while another job runs: they would slow each other."""
+    """Start `python -m evals run ARGUMENTS`; the oldest jobs beyond KEPT leave, never one that runs.
+
+    Raises BusyError while another job runs: they would slow each other.
+    """
     folder = home / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     return _launch(home, folder, tuple(arguments), time.time())
 
@@ -81,8 +91,11 @@ def stop(home: Path, id: str) -> None:
 
 def jobs(home: Path) -> list[Job]:
     """All jobs, latest first."""
-    folders = sorted((home / "jobs").glob(f"*/{JOB}"), reverse=True)
-    return [read(home, path.parent.name) for path in folders]
+    found = []
+    for path in sorted((home / "jobs").glob(f"*/{JOB}"), reverse=True):
+        with suppress(NotFoundError):  # it has just been pruned
+            found.append(read(home, path.parent.name))
+    return found
 
 
 def read(home: Path, id: str) -> Job:
@@ -157,6 +170,7 @@ def _launch(home: Path, folder: Path, arguments: tuple[str, ...], started: float
     root = Path(__file__).resolve().parents[1]
     environment = {**os.environ, "ASRDEMO_HOME": str(home.resolve())}
     with _one_at_a_time(home):
+        _prune(home, folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / STATUS).unlink(missing_ok=True)
         write_json(folder / JOB, {"arguments": list(arguments), "started": started})
@@ -176,6 +190,13 @@ def _launch(home: Path, folder: Path, arguments: tuple[str, ...], started: float
             said = (folder / LOG).read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
             write_json(folder / STATUS, {"state": "failed", "error": said or "It ended before it began."})
     return read(home, folder.name)
+
+
+def _prune(home: Path, folder: Path) -> None:
+    """Make room for the job in `folder`, which may be an old one that goes on. Only while no job can start."""
+    over = [job for job in jobs(home) if job.state != "running" and job.folder != folder]
+    for job in over[KEPT - 1 :]:
+        shutil.rmtree(job.folder, ignore_errors=True)  # what cannot be deleted keeps no evaluation from starting
 
 
 @contextmanager

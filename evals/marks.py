@@ -5,9 +5,11 @@ A mark is of a clip, not of a result: it shows wherever the clip does, in every 
 
 from __future__ import annotations
 
+import fcntl
 import json
-import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
 KINDS = ("bad label", "interesting")
 MOST = 20_000  # of one corpus; a file of 2 MB
-_WRITING = threading.Lock()
 
 
 def marks(home: Path, result: Result) -> dict[str, str]:
@@ -35,15 +36,23 @@ def mark(home: Path, result: Result, clip: str, kind: str) -> None:
     if kind and kind not in KINDS:
         raise ConfigError(f"There is no mark {kind!r}; there are: {', '.join(KINDS)}.")
     path = _path(home, result)
-    with _WRITING:
+    with _writing(path):
         kept = _read(path)
         kept.pop(clip, None)
         if kind:
             if len(kept) >= MOST:
                 raise ResultError(f"{MOST:,} clips of this corpus are marked, which is all that is kept. Remove some.")
             kept[clip] = {"mark": kind, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, kept)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """One writer at a time, also of several apps with one home."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def table(home: Path, result: Result) -> pd.DataFrame:
@@ -65,9 +74,13 @@ def _path(home: Path, result: Result) -> Path:
 
 def _read(path: Path) -> dict[str, dict[str, str]]:
     try:
-        found: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
+        listed = found.values() if isinstance(found, dict) else [found]
+        if not all(isinstance(each, dict) and each.get("mark") in KINDS for each in listed):
+            raise ValueError("it does not list clips with their marks")
     except FileNotFoundError:
         return {}
     except ValueError as error:
         raise ResultError(f"The marks in {path.name} cannot be read: {error}. Mend or remove that file.") from error
-    return found
+    kept: dict[str, dict[str, str]] = found
+    return kept

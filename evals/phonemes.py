@@ -72,7 +72,10 @@ def phoneme_errors(
     """
     which = scored.run(run)
     at = np.arange(len(scored)) if mask is None else np.flatnonzero(mask)
-    voice = voice or voice_for(scored.results[which].info["pins"]["checkpoint"]["language"])
+    language = scored.results[which].info["pins"].get("checkpoint", {}).get("language", "")
+    if not voice and not language:
+        raise ResultError(f"{scored.runs[which]!r} does not say its checkpoint's language; name a voice of espeak-ng.")
+    voice = voice or voice_for(language)
     if voice in ("zh", "cmn"):
         raise ResultError("PER is of no use for Chinese, which espeak-ng does not read by sound; its CER says as much.")
     if not len(at):

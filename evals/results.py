@@ -12,7 +12,7 @@ import platform
 import secrets
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,10 @@ RUN, ROWS, PARTS, EMISSIONS = "run.json", "rows.parquet", "parts", "emissions"
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _SELF = f"{_HOST}-{os.getpid()}-{secrets.token_hex(4)}"  # of this process, also among those of other machines
 _SILENT = 3600  # seconds after which a process of another machine no longer writes at a file
+
+_PINNED = {"corpus": ("name", "split", "fingerprint"), "normaliser": ("profile",)}
+_KINDS: dict[str, type] = {"score": dict, "clips": int}
+"""What run.json must pin, and of which kind the rest must be where it is there."""
 
 _TEXT, _COUNT, _NUMBER, _EACH_WORD = pa.string(), pa.int32(), pa.float32(), pa.list_(pa.float32())
 
@@ -135,15 +139,30 @@ def open_result(folder: Path | str) -> Result:
     if not isinstance(info, dict) or info.get("format") != FORMAT or "pins" not in info or "state" not in info:
         found = info.get("format") if isinstance(info, dict) else None
         raise ResultError(f"{RUN} of result {folder.name!r} has format {found!r}; expected {FORMAT}. Run it again.")
+    if lacks := _lacking(info):
+        raise ResultError(f"{RUN} of result {folder.name!r} does not say {lacks} as it should. Run it again.")
     return Result(folder, info)
 
 
-def list_results(home: Path) -> list[Result]:
-    """The results under `<home>/results`, latest first; folders that hold none are left out."""
+def _lacking(info: dict[str, Any]) -> str:
+    """What every reader relies on and is not there, or is of another kind; "" where all is well."""
+    pins = info["pins"] if isinstance(info["pins"], dict) else {}
+    groups = {name: pins.get(name, {}) for name in (*_PINNED, "checkpoint", "decoder")}
+    for group, pinned in groups.items():
+        if not isinstance(pinned, dict):
+            return f"pins.{group}"
+        for name in _PINNED.get(group, ()):
+            if not isinstance(pinned.get(name), str):
+                return f"pins.{group}.{name}"
+    return next((name for name, kind in _KINDS.items() if not isinstance(info.get(name, kind()), kind)), "")
+
+
+def list_results(home: Path, opened: Callable[[Path], Result] = open_result) -> list[Result]:
+    """The results under `<home>/results`, latest first; folders that hold none are left out. opened: reads a folder."""
     found = []
     for path in (home / "results").glob(f"*/{RUN}"):
         try:
-            found.append(open_result(path.parent))
+            found.append(opened(path.parent))
         except (NotFoundError, ResultError):
             continue
     return sorted(found, key=lambda r: str(r.info.get("started", "")), reverse=True)

@@ -5,10 +5,11 @@ A clip is a position in all arrays. Clips lie speaker after speaker, which makes
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +25,16 @@ from evals.results import SCHEMA, Result, open_result
 SEPARATORS = {"accents": " | ", "sentence_domain": ","}
 """Columns that may hold several values, and what lies between them."""
 
-_MOST_KEPT = 64  # columns, groupings and the like; at a million clips each takes 2 to 8 MB
+_OF_CORPUS = {"name": "corpus", "split": "split", "fingerprint": "clips of the corpus"}
+_OF_RULES = {
+    "profile": "language rules of the normaliser",
+    "version": "version of the normaliser",
+    "fingerprint": "settings of the normaliser",
+    "unicode": "Unicode tables",
+}
+_KEPT_BYTES = 1000  # for each clip of each result, of columns, groupings and the like; and so many at least:
+_LEAST_KEPT_BYTES = 2**25
+_SAMPLED = 1000  # values of a long list that are measured
 _MUCH_UNNAMED = 0.05  # share of the words without a speaker from which it is said
 _COUNTS = ("hits", "substitutions", "deletions", "insertions")
 _READ = ("clip", *_COUNTS, *(f"char_{name}" for name in _COUNTS))
@@ -97,16 +107,26 @@ class Scored:
         return _small(self.substitutions.astype(np.int32) + self.deletions + self.insertions)
 
     def once(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
-        """What `make` gives, made at the first call with this key; of many keys, those asked for last are kept."""
+        """What `make` gives, made at the first call with this key; of what takes much memory together, what was asked
+        for last is kept."""
         try:
             value = self.kept[key]
         except KeyError:
             value = self.kept[key] = make()
+            self._trim()
         with suppress(KeyError):  # pages ask from several threads: another may just have put it out
             self.kept.move_to_end(key)
-            if len(self.kept) > _MOST_KEPT:
-                self.kept.popitem(last=False)
         return value
+
+    def _trim(self) -> None:
+        most = max(_LEAST_KEPT_BYTES, _KEPT_BYTES * len(self) * len(self.runs))
+        sizes = {key: size(self.kept.get(key)) for key in list(self.kept)}
+        total = sum(sizes.values())
+        for key in list(sizes)[:-1]:
+            if total <= most:
+                break
+            self.kept.pop(key, None)
+            total -= sizes[key]
 
     def run(self, name: str | int) -> int:
         """Index of a run by name. Raises NotFoundError with the names there are."""
@@ -143,6 +163,8 @@ class Scored:
         """A column of numbers, float32 (clips,), nan where there is none; `words` are those of the reference."""
         if is_text(name):
             raise ResultError(f"Column {name!r} holds texts, not numbers; choose among its values.")
+        if name != "words" and pa.types.is_list(_known(name).type):
+            raise ResultError(f"Column {name!r} holds a number for each word of a clip, not one; it gives no range.")
 
         def read() -> np.ndarray:
             whole = self.words if name == "words" else self.results[0].read([name])[name].to_numpy()[self.orders[0]]
@@ -156,10 +178,40 @@ def is_text(name: str) -> bool:
     return name != "words" and pa.types.is_string(_known(name).type)
 
 
+def size(value: Any) -> float:
+    """Bytes that a value takes, about: of arrays, columns and tables, and of what is made of them."""
+    if isinstance(value, (np.ndarray, pa.ChunkedArray, pa.Table)):
+        return float(value.nbytes)
+    if is_dataclass(value):
+        return sum(size(getattr(value, each.name)) for each in fields(value))
+    if isinstance(value, dict):
+        return sum(map(size, value.values()))
+    if isinstance(value, (tuple, list)):
+        few = value[:_SAMPLED]
+        return sum(map(size, few)) * len(value) / max(1, len(few))
+    return float(sys.getsizeof(value))
+
+
 def parts(column: str, value: str) -> list[str]:
     """What one value of a column stands for: several where the column may hold several, else itself."""
     separator = SEPARATORS.get(column)
     return list(dict.fromkeys(value.split(separator))) if separator else [value]
+
+
+def unlike(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
+    """What keeps results from being compared: a name, and what each result has there. Empty where nothing does.
+
+    The fingerprint tells the clips, whatever the corpus is called; of the normaliser everything counts. The first look
+    only: `load` compares the references as well.
+    """
+    pins = [result.info["pins"] for result in results]
+    rows = []
+    if len({each["corpus"]["fingerprint"] for each in pins}) > 1:
+        rows += [(name, [str(each["corpus"].get(key, "")) for each in pins]) for key, name in _OF_CORPUS.items()]
+    for key in dict.fromkeys([*_OF_RULES, *(key for each in pins for key in each["normaliser"])]):
+        title = _OF_RULES.get(key, f"normaliser's {key}")
+        rows.append((title, [str(each["normaliser"].get(key, "")) for each in pins]))
+    return [(name, values) for name, values in rows if len(set(values)) > 1]
 
 
 def load(
@@ -182,7 +234,12 @@ def load(
     if len(set(runs)) < len(runs):
         raise ResultError(f"A result was given twice, or two have the same name: {', '.join(runs)}.")
     for other in results[1:]:
-        _comparable(results[0], other)
+        if differences := unlike((results[0], other)):
+            told = "; ".join(f"{name}: {' and '.join(values)}" for name, values in differences)
+            raise ResultError(
+                f"Results {results[0].name!r} and {other.name!r} cannot be compared: {told}. "
+                "Choose results of the same clips, or run one again with the other's corpus and normaliser."
+            )
     tables = [result.read(_READ) for result in results]
     orders, left_out = _joined([table["clip"] for table in tables], runs)
     texts = {name: _coded(results[0].read([name])[name]) for name in columns if is_text(name)}
@@ -226,24 +283,6 @@ def _known(name: str) -> pa.Field:
     if name not in SCHEMA.names:
         raise NotFoundError(f"Rows have no column {name!r}; there are: words, {', '.join(SCHEMA.names)}.")
     return SCHEMA.field(name)
-
-
-def _comparable(first: Result, other: Result) -> None:
-    """The fingerprint tells the clips, whatever the corpus is called here; of the normaliser everything counts."""
-    a, b = first.info["pins"], other.info["pins"]
-    unlike = [
-        f"normaliser's {name}: {a['normaliser'].get(name)!r} and {b['normaliser'].get(name)!r}"
-        for name in sorted(a["normaliser"].keys() | b["normaliser"].keys())
-        if a["normaliser"].get(name) != b["normaliser"].get(name)
-    ]
-    if a["corpus"]["fingerprint"] != b["corpus"]["fingerprint"]:
-        corpora = [f"{p['corpus']['name']} {p['corpus']['split']} ({p['corpus']['fingerprint']:.12})" for p in (a, b)]
-        unlike.insert(0, f"corpus: {' and '.join(corpora)}")
-    if unlike:
-        raise ResultError(
-            f"Results {first.name!r} and {other.name!r} cannot be compared: {'; '.join(unlike)}. "
-            "Choose results of the same clips, or run one again with the other's corpus and normaliser."
-        )
 
 
 def _joined(clips: list[pa.ChunkedArray], runs: tuple[str, ...]) -> tuple[tuple[np.ndarray, ...], tuple[int, ...]]:

@@ -13,7 +13,7 @@ from evals.alignments import Aligned, aligned, same_words
 from evals.groups import USUAL, Grouping
 from evals.multiplicity import benjamini_hochberg, holm
 from evals.scored import Scored
-from evals.slices import USUAL_SUPPORT, WHOLE, groupings, interval, p_values, spread, support_columns
+from evals.slices import USUAL_SUPPORT, WHOLE, frame, groupings, interval, p_values, spread, support_columns
 from evals.sums import Resampled, Sums, Support
 
 if TYPE_CHECKING:
@@ -40,8 +40,6 @@ def comparison_table(
     mapsswe_z (below 0 where the run is better), mapsswe_p, mapsswe_holm, mapsswe_bh, see `mapsswe`: it takes segments
     as independent, which clips of one speaker are not, so it is the more easily convinced of the two.
     """
-    import pandas as pd
-
     first = scored.run(base)
     others = [run for run in range(len(scored.runs)) if run != first]
     sums = Sums(scored, mask, replicates, seed)
@@ -54,7 +52,7 @@ def comparison_table(
     for p, name in (("p", "p"), ("mapsswe_p", "mapsswe")):
         if p in columns:
             columns[f"{name}_holm"], columns[f"{name}_bh"] = holm(columns[p]), benjamini_hochberg(columns[p])
-    return pd.DataFrame(columns)
+    return frame(columns)
 
 
 @dataclass(frozen=True)

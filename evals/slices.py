@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,8 +45,6 @@ def slice_table(
     rest: WER of the other clips of the mask, nan where they lack support. difference, difference_low, difference_high:
     slice less rest, from the same draws. p: of no difference; p_holm, p_bh: corrected over all rows.
     """
-    import pandas as pd
-
     sums = Sums(scored, mask, replicates, seed)
     whole = sums.everything()
     tables = []
@@ -55,12 +53,19 @@ def slice_table(
         tables.append(_rows(scored, group, found, whole, support))
     columns: dict[str, Any] = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
     columns["p_holm"], columns["p_bh"] = holm(columns["p"]), benjamini_hochberg(columns["p"])
-    return pd.DataFrame(columns)
+    return frame(columns)
 
 
 def groupings(scored: Scored, by: Sequence[str]) -> list[Grouping]:
     """All clips, then the groupings asked for."""
     return [everything(scored), *(grouping(scored, each) for each in by)]
+
+
+def frame(columns: Mapping[str, Any]) -> pd.DataFrame:
+    """Columns with those of `support_columns` -> a table. A missing filter stays None; pandas would make it nan."""
+    import pandas as pd
+
+    return pd.DataFrame({**columns, "where": pd.Series(columns["where"], dtype=object)})
 
 
 def support_columns(group: Grouping, found: Resampled) -> dict[str, np.ndarray]:

@@ -1,47 +1,28 @@
-"""Which results can be compared, and how the errors of two of them fall on the same clips."""
+"""Which results belong together, and how the errors of two of them fall on the same clips."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from evals.results import Result
-from evals.scored import Scored
+from evals.scored import Scored, unlike
 
 MOST_ERRORS = 12  # of a clip, in a grid; clips with more share the last line
 
 
 def families(results: Sequence[Result]) -> list[list[Result]]:
-    """Results that heard the same clips and were scored by the same normaliser, together; order is kept.
-
-    The first look only: evals.scored.load compares the references as well.
-    """
-    found: dict[str, list[Result]] = {}
+    """Results that can be compared (see evals.scored.unlike), together; order is kept."""
+    found: list[list[Result]] = []
     for result in results:
-        found.setdefault(_kind(result), []).append(result)
-    return list(found.values())
-
-
-def unlike(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
-    """What keeps results from being compared: a name, and what each result has there. Empty where nothing does."""
-    rows = []
-    for name, part, key in (
-        ("corpus", "corpus", "name"),
-        ("split", "corpus", "split"),
-        ("clips of the corpus", "corpus", "fingerprint"),
-        ("language rules of the normaliser", "normaliser", "profile"),
-        ("version of the normaliser", "normaliser", "version"),
-        ("settings of the normaliser", "normaliser", "fingerprint"),
-        ("Unicode tables", "normaliser", "unicode"),
-    ):
-        values = [str(result.info["pins"][part].get(key, "")) for result in results]
-        if len(set(values)) > 1:
-            rows.append((name, values))
-    only_names = {"corpus", "split"}  # what the clips are called here does not count while they are the same
-    return [] if {name for name, _ in rows} <= only_names else rows
+        family = next((f for f in found if not unlike((f[0], result))), None)
+        if family is None:
+            found.append([result])
+        else:
+            family.append(result)
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +71,3 @@ def most_changed(
         change = np.where(mask, change, 0)
     found = np.flatnonzero(change)
     return found[np.argsort(-change[found], kind="stable")][:most]
-
-
-def _kind(result: Result) -> str:
-    pins = result.info["pins"]
-    return json.dumps([pins["corpus"]["fingerprint"], pins["normaliser"]], sort_keys=True)

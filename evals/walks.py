@@ -33,15 +33,18 @@ def by_character(scored: Scored) -> bool:
 
 
 def steps(scored: Scored, run: int, unit: str = "words") -> Steps:
-    """All alignments of a run; the clip of a step is the clip's position. unit: one of UNITS.
+    """All alignments of a run; the clip of a step is the clip's position. unit: one of UNITS, which are the same where
+    the texts have no words: characters as the normaliser parts them.
 
     Raises ResultError for a result whose alignments and texts are not of the same clips.
     """
 
+    unit = "words" if by_character(scored) else unit
+
     def read() -> Steps:
         rows = pa.table({name: scored.column(name, run) for name in ("reference", "hypothesis", "ops")})
         if unit == "characters":
-            return confusions.read_characters(rows, by_character(scored))
+            return confusions.read_characters(rows)
         try:
             return confusions.read_words(rows)
         except ValueError as error:

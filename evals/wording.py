@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 _NUMBERS = {
@@ -11,6 +12,16 @@ _NUMBERS = {
     "loudness": "loudness",
     "bandwidth": "bandwidth",
 }
+
+
+_VALUES = {"female_feminine": "female / feminine", "male_masculine": "male / masculine", "fourties": "forties",
+           "do_not_wish_to_say": "does not wish to say"}  # fmt: skip
+_VALUE = re.compile("|".join(_VALUES))
+
+
+def plain(value: str) -> str:
+    """A value of the corpus, or several with something between them, in plain spelling."""
+    return _VALUE.sub(lambda found: _VALUES[found[0]], value)
 
 
 def percent(rate: float) -> str:

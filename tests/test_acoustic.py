@@ -505,6 +505,18 @@ def numbered(path: Path, count: int) -> list[CheckpointSpec]:
     return [CheckpointSpec(f"n{i}", f"N{i}", "en", "en", path=path) for i in range(count)]
 
 
+def test_the_size_in_memory_follows_the_precision(tiny_checkpoint_layer: Path) -> None:
+    """Also where weights are laid out for the processor: such tensors are not parameters any more."""
+    from transformers import AutoModelForCTC
+
+    count = sum(p.numel() for p in AutoModelForCTC.from_pretrained(tiny_checkpoint_layer).parameters())
+    whole, half = (load(spec_of(tiny_checkpoint_layer), "cpu", kind).bytes for kind in ("fp32", "bf16"))
+    assert whole == pytest.approx(4 * count, rel=0.05), "all but what only training needs"
+    assert 0.48 < half / whole < 0.6, "the first layer stays in float32"
+    if torch.backends.quantized.engine != "none":
+        assert half * 0.5 < load(spec_of(tiny_checkpoint_layer), "cpu", "int8").bytes < whole
+
+
 def test_cache_lets_the_least_recently_used_go(tiny_checkpoint_layer: Path) -> None:
     import gc
     import weakref

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asrdemo import corpus
-from asrdemo.corpus import accents, open_corpus, tsv
+from asrdemo.corpus import accents, open_corpus, reports, tsv
+from asrdemo.corpus.reports import Report
 from asrdemo.errors import CorpusError, NotFoundError
 
 
@@ -295,6 +296,33 @@ def test_reported_sentences_are_joined_by_id_or_text(tmp_path):
     )
     rows = open_corpus(tmp_path).table("dev")
     assert rows["reported"].tolist() == ["difficult-pronounce | grammar-or-spelling", "offensive-language", ""]
+
+
+def test_reports_of_one_sentence_are_counted_and_read_once(tmp_path, monkeypatch):
+    reads = []
+    read = reports.tsv.read
+    monkeypatch.setattr(reports.tsv, "read", lambda *args: reads.append(args) or read(*args))
+    write(tmp_path, "dev.tsv", "path\tsentence_id\tsentence", "1.mp3\ti1\tone")
+    table = ["sentence\tsentence_id\tlocale\treason", "one\ti1\ten\tspelling", "one\ti1\ten\tmy own: 100 %"]
+    write(tmp_path, "reported.tsv", *table, "one\ti1\ten\tspelling", "two\t\ten\t", "one\ti9\ten\tother")
+    opened = open_corpus(tmp_path)
+    assert opened.reports("i1", "one") == (Report("spelling", 2), Report("my own: 100 %", 1))
+    assert opened.reports("", "two") == opened.reports("i7", "two") == (Report("", 1),), "by its text"
+    assert opened.reports("", "one")[0] == Report("spelling", 2) and len(opened.reports("", "one")) == 3
+    assert opened.reports("i7", "never") == opened.reports("", "") == ()
+    for _ in range(20):
+        open_corpus(tmp_path).reports("i1", "one")
+    assert len(reads) == 1
+
+    write(tmp_path, "reported.tsv", *table, "seven\ti7\ten\tnew")
+    assert opened.reports("i7", "seven") == (Report("new", 1),), "a changed file is read again"
+    (tmp_path / "reported.tsv").unlink()
+    assert opened.reports("i7", "seven") == ()
+    write(tmp_path, "reported.tsv", "sentence\twhatever", "seven\tx")
+    assert opened.reports("", "seven") == ()
+    (tmp_path / "reported.tsv").write_bytes(b"sentence\treason\n\xff\tx\n")
+    with pytest.raises(CorpusError, match=r"reported\.tsv cannot be read"):
+        opened.reports("i7", "seven")
 
 
 def test_what_is_missing_is_named(tmp_path):

@@ -104,9 +104,9 @@ def test_a_value_is_compared_to_the_mean_of_the_others_or_to_a_reference() -> No
     scored = simulate.scored(simulate.simulate(Recipe(speakers=800, gaps=GAPS), 0))
     mask = np.isin(scored.category("gender").codes, (1, 2))
     both = adjusted(scored, "gender", mask=mask, covariates=()).table.set_index("value")["raw"]
-    assert both["female_feminine"] * both["male_masculine"] == pytest.approx(1)
+    assert both["female / feminine"] * both["male / masculine"] == pytest.approx(1)
     one = adjusted(scored, "gender", mask=mask, covariates=(), reference="male_masculine").table.set_index("value")
-    assert one["raw"].to_dict() == {"female_feminine": pytest.approx(both["female_feminine"])}
+    assert one["raw"].to_dict() == {"female / feminine": pytest.approx(both["female / feminine"])}
     large = simulate.scored(simulate.simulate(Recipe(speakers=2500, clips_each=2, gaps=GAPS), 0))  # all have support
     found = adjusted(large, covariates=()).table
     named = adjusted(large, covariates=(), reference="Canadian English")

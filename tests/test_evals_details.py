@@ -31,8 +31,8 @@ def test_adjusted_compares_with_the_others_or_a_reference(capsys):
     assert err.startswith("Poisson regression of 316 clips by 79 speakers")
     code, out, _ = call(capsys, "adjusted", BEAM, "--reference", "gender=male_masculine", "--with", "seconds", "--json")
     (found,) = json.loads(out)
-    assert (found["column"], found["reference"]) == ("gender", "male_masculine")
-    assert [row["value"] for row in found["values"]] == ["female_feminine"]
+    assert (found["column"], found["reference"]) == ("gender", "male / masculine")
+    assert [row["value"] for row in found["values"]] == ["female / feminine"]
     assert "with clip length alike" in found["values"][0]["sentence"]
     code, out, _ = call(capsys, "adjusted", BEAM, "--by", "age")
     assert "sixties: insufficient, 1 of the 10 speakers needed" in out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -90,6 +91,44 @@ def test_a_damaged_job_keeps_no_other_back(tmp_path):
     (tmp_path / "jobs" / "cut" / jobs.JOB).write_text("")
     (job,) = jobs.jobs(tmp_path)
     assert job.state == "failed" and "damaged" in job.error
+
+
+def over(home: Path, name: str, state: str = "complete") -> Path:
+    """The folder of a job that is no longer running, as its process would leave it."""
+    folder = home / "jobs" / name
+    folder.mkdir(parents=True)
+    write_json(folder / jobs.JOB, {"arguments": RUN, "started": 1.0})
+    write_json(folder / jobs.STATUS, {"state": state, "result": "kept"})
+    return folder
+
+
+def test_of_the_jobs_that_are_over_the_newest_stay(tmp_path):
+    """Whatever became of them; the one that is gone on with stays however old it is, and so do results."""
+    names = [f"2026-{i:03d}" for i in range(jobs.KEPT + 5)]
+    for i, name in enumerate(names):
+        over(tmp_path, name, ("complete", "failed", "stopped", "running")[i % 4])  # the last: killed, without a word
+    result = tmp_path / "results" / "kept"
+    result.mkdir(parents=True)
+    jobs.resume(tmp_path, names[1])
+    jobs.stop(tmp_path, names[1])
+    assert [j.id for j in jobs.jobs(tmp_path)] == [*reversed(names[6:]), names[1]]
+    assert len(jobs.jobs(tmp_path)) == jobs.KEPT and result.is_dir()
+    waited(tmp_path, names[1], lambda j: j.state != "running")
+
+
+def test_a_job_that_runs_is_never_pruned(tmp_path):
+    """Its folder is the oldest of too many, and its process lives."""
+    folder = over(tmp_path, "2025", "running")
+    for i in range(jobs.KEPT + 5):
+        over(tmp_path, f"2026-{i:03d}")
+    with (folder / jobs.LOCK).open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(BusyError):
+            jobs.start(tmp_path, RUN)
+        assert len(jobs.jobs(tmp_path)) == jobs.KEPT + 6, "nothing is pruned where nothing starts"
+        jobs._prune(tmp_path, tmp_path / "jobs" / "new")
+        assert jobs.read(tmp_path, "2025").state == "running"
+    assert len(jobs.jobs(tmp_path)) == jobs.KEPT
 
 
 def test_results_of_all_homes_are_loaded_once_and_left_out_again(tmp_path):

@@ -20,7 +20,8 @@ from evals import parts, pins, results
 from evals.results import CLIP_COLUMNS, SCHEMA, list_results, open_result
 from evals.score import score, score_pairs
 
-PINS = {"corpus": {"name": "talk", "split": "test", "clips": 20, "window": 8}, "decoder": {"kind": "greedy"}}
+CORPUS = {"name": "talk", "split": "test", "fingerprint": "f" * 64, "clips": 20, "window": 8}
+PINS = {"corpus": CORPUS, "decoder": {"kind": "greedy"}, "normaliser": {"profile": "en"}}
 PAIRS = [("the cat sat", "the bat sat on"), ("yes", ""), ("", "uh"), ("one two", "one two"), ("a b c d", "a x y d")] * 4
 
 

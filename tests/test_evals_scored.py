@@ -101,10 +101,13 @@ def test_refuses_what_cannot_be_compared(tmp_path: Path) -> None:
     a = write(tmp_path / "a", TABLES[0])
     corpus = {"name": "made-up", "split": "dev", "fingerprint": "1" * 64}
     b = write(tmp_path / "b", TABLES[1], {"corpus": corpus})
-    with pytest.raises(ResultError, match=r"'a' and 'b' cannot be compared: corpus: made-up test \(0{12}\) and "):
+    with pytest.raises(
+        ResultError,
+        match=r"'a' and 'b' cannot be compared: split: test and dev; clips of the corpus: 0{64} and 1{64}\.",
+    ):
         load([a, b])
     c = write(tmp_path / "c", TABLES[1], {"normaliser": {"profile": "en"}})
-    with pytest.raises(ResultError, match="normaliser's profile: 'raw' and 'en'"):
+    with pytest.raises(ResultError, match="language rules of the normaliser: raw and en"):
         load([a, c])
     renamed = write(tmp_path / "d", TABLES[1], {"corpus": {"name": "copy", "split": "x", "fingerprint": "0" * 64}})
     assert load([a, renamed]).runs == ("a", "d")  # the same clips by another name

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from evals import simulate, together
 from evals.align import align_words
 from evals.results import Result, open_result
+from evals.scored import load, unlike
 from evals.side_by_side import side_by_side
 
 TEXTS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=7).map(" ".join)
@@ -46,16 +47,14 @@ def result(name: str, corpus: str = "c", fingerprint: str = "1", profile: str = 
 def test_families_are_of_the_same_clips_and_normaliser() -> None:
     results = [result("a"), result("x", fingerprint="2"), result("b", corpus="same, renamed"), result("y", version="1")]
     assert [[r.name for r in family] for family in together.families(results)] == [["a", "b"], ["x"], ["y"]]
-    assert together.unlike([results[0], results[2]]) == [], "a name alone keeps nothing apart"
-    assert [name for name, _ in together.unlike([results[0], results[1]])] == ["clips of the corpus"]
-    assert ("version of the normaliser", ["2", "1"]) in together.unlike([results[0], results[3]])
+    assert unlike([results[0], results[2]]) == [], "a name alone keeps nothing apart"
+    assert unlike([results[0], results[1]]) == [("clips of the corpus", ["1", "2"])]
+    assert ("version of the normaliser", ["2", "1"]) in unlike([results[0], results[3]])
 
 
 def test_the_grid_counts_every_clip_once(tmp_path: Path) -> None:
     made = simulate.simulate(simulate.Recipe(speakers=60, runs=(1.0, 0.7)), 2)
     folders = [simulate.write(tmp_path / str(run), simulate.rows(made, run)) for run in (0, 1)]
-    from evals.scored import load
-
     scored = load([open_result(folder) for folder in folders])
     grid = together.error_grid(scored, "0", "1", most=5)
     before, after = scored.errors

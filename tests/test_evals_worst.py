@@ -163,7 +163,7 @@ def test_gaps_are_those_of_the_tables() -> None:
     words, errors = member_sums(scored.block, scored.blocks, scored.words, scored.errors[0], [members])
     every = [np.bincount(scored.block, values) for values in (scored.words, scored.errors[0])]
     found = gaps(words, errors, *every)
-    row = table.loc["female_feminine"]
+    row = table.loc["female / feminine"]
     assert found.difference[0] == pytest.approx(row["difference"])
     assert found.effective[0] == pytest.approx(row["effective"])
     assert found.se[0] == pytest.approx((row["difference_high"] - row["difference_low"]) / 2 / 1.97, rel=0.06)

@@ -42,7 +42,7 @@ def place(tmp_path: Path) -> Path:
 def read(place: Path, text: str = GOOD) -> registry.Registry:
     path = place / "models.yaml"
     path.write_text(text)
-    return registry.read(path)
+    return registry.read(path, place / "home")
 
 
 def test_reads_what_it_says(place: Path) -> None:

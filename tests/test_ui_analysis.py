@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -16,6 +18,7 @@ from asrdemo.errors import ConfigError, NotFoundError, ResultError
 from asrdemo.settings import Settings
 from asrdemo.transcribe import Transcriber
 from asrdemo.types import Clip
+from asrdemo.ui import filter_bar
 from asrdemo.ui import words as analysis_words
 from asrdemo.ui.analysis import charts as analysis_charts
 from asrdemo.ui.analysis import clips_handlers, handlers
@@ -141,10 +144,8 @@ def test_too_little_is_said_and_counted(desk: Desk) -> None:
 
 def test_texts_are_escaped() -> None:
     bad = '<img src=x onerror="1">'
-    html = analysis_html.chips_html(filters.parse(f"accents={bad}")) + analysis_html.problem_html(bad)
-    html += analysis_html.bar_html(
-        [analysis_html.Choice(bad, bad, 1, 0.1)], [bad], [analysis_html.Menu(bad, ((bad, 1),))]
-    )
+    html = filter_bar.chips_html(filters.parse(f"accents={bad}")) + analysis_html.problem_html(bad)
+    html += analysis_html.bar_html([analysis_html.Choice(bad, bad, 1, 0.1)], [bad], [filter_bar.Menu(bad, ((bad, 1),))])
     assert "<img" not in html and 'onerror="' not in html.replace("&quot;", "'")
 
 
@@ -313,8 +314,35 @@ def test_a_clip_whose_corpus_is_gone_says_so(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     desk = Desk(Services(Transcriber(registry.read(), settings), settings))
     html = clips_handlers.detail(desk, handlers.look(desk, "?results=made&open=clip_00000000.mp3"))
-    assert "not on this machine" in html and "<audio" not in html
+    assert "not on this machine" in html and "<audio" not in html and "reports of" not in html
     assert "WER" in texts(handlers.headline(handlers.look(desk, "?results=made")))
+
+
+def test_an_open_clip_shows_what_was_reported_of_its_sentence(tmp_path: Path) -> None:
+    """Beside the votes; a sentence that nobody reported says nothing, and a file that is spoilt says so."""
+    known = registry.read()
+    folder = shutil.copytree(known.corpus("demo-corpus").path, tmp_path / "en")
+    corpora = {"demo-corpus": replace(known.corpus("demo-corpus"), path=folder)}
+    settings = Settings(home=tmp_path)
+    desk = Desk(Services(Transcriber(replace(known, corpora=corpora), settings), settings))
+    at = handlers.look(desk, "?view=clips")
+    rows = clips.page(at.scored, np.arange(len(at.scored)))
+    first = rows.iloc[0]
+    other = rows[rows["reference_raw"] != first["reference_raw"]].iloc[0]
+
+    def facts(clip: str) -> str:
+        return texts(clips_handlers.detail(desk, handlers.look(desk, f"?open={clip}")))
+
+    assert "reports" not in facts(first["clip"]), "the corpus has no such file"
+    reasons = ["difficult-pronounce", "<i>mine</i>", "difficult-pronounce", "x" * 500]
+    lines = [f"{first['reference_raw']}\t{first['sentence_id']}\ten\t{reason}" for reason in reasons]
+    (folder / "reported.tsv").write_text("\n".join(["sentence\tsentence_id\tlocale\treason", *lines, ""]))
+    said = facts(first["clip"])
+    shown = f"reports of the sentence difficult to pronounce (2), &lt;i&gt;mine&lt;/i&gt; (1), {'x' * 100}… (1)"
+    assert shown in said and said.index("votes") < said.index("reports")
+    assert "reports" not in facts(other["clip"])
+    (folder / "reported.tsv").write_bytes(b"sentence\treason\n\xff\tx\n")
+    assert "reports of the sentence reported.tsv cannot be read" in facts(other["clip"])
 
 
 def test_a_mark_is_kept_shown_and_exported(desk: Desk) -> None:

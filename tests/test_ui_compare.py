@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import random
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,20 +12,21 @@ import numpy as np
 import pytest
 import soundfile
 from fake_speech import MENDED, SAID, FakeTranscriber, registry
+from fakes import FakeModel
 from test_ui_html import HOSTILE, Reader
 
-from asrdemo.errors import CheckpointError, ConfigError, NotFoundError, ResultError
+from asrdemo.errors import AsrDemoError, CheckpointError, ConfigError, NotFoundError, ResultError
+from asrdemo.registry import LanguageModelSpec
 from asrdemo.settings import Settings
 from asrdemo.types import DecoderOptions
 from asrdemo.ui.compare import clip_handlers, corpus_handlers
 from asrdemo.ui.compare import clip_html as compare_clip_html
 from asrdemo.ui.compare import corpus_html as compare_corpus_html
 from asrdemo.ui.compare import list_html as compare_list_html
-from asrdemo.ui.compare.clip_handlers import Comparison, Heard, Lane, Take
+from asrdemo.ui.compare.clip_handlers import Comparison, Costs, Heard, Lane, Take
 from asrdemo.ui.compare.corpus_handlers import View
 from asrdemo.ui.compare.markup import direction, interlinear, marked, marked_pair
 from asrdemo.ui.services import Services
-from asrdemo.ui.shelves import Shelf
 from asrdemo.ui.vote import handlers as vote_handlers
 from asrdemo.ui.vote import markup as vote_html
 from asrdemo.ui.vote.handlers import Session
@@ -58,9 +60,9 @@ def take(tmp_path: Path) -> Take:
     return Take(str(path), "a <clip>", "Please call the doctor at nine.", "en")
 
 
-def run(services: Services, take: Take, lanes: list[Lane], timed: Shelf[float] | None = None) -> list[Comparison]:
+def run(services: Services, take: Take, lanes: list[Lane], costs: Costs | None = None) -> list[Comparison]:
     begun = clip_handlers.begin(services, take, lanes)
-    return list(clip_handlers.compare(services, begun, Shelf(10) if timed is None else timed))
+    return list(clip_handlers.compare(services, begun, costs or Costs()))
 
 
 def shown(services: Services, found: Comparison) -> str:
@@ -82,9 +84,9 @@ def test_lanes_follow_one_another_and_the_model_hears_the_clip_once(services: Se
 
 
 def test_a_second_visitor_sees_the_time_that_the_first_one_paid(services: Services, take: Take) -> None:
-    timed: Shelf[float] = Shelf(10)
-    run(services, take, BOTH, timed)
-    assert run(services, take, BOTH, timed)[-1].lanes[0].speed is not None
+    costs = Costs()
+    run(services, take, BOTH, costs)
+    assert run(services, take, BOTH, costs)[-1].lanes[0].speed is not None
     assert run(services, take, BOTH)[-1].lanes[0].speed is None, "nobody timed it"
 
 
@@ -128,12 +130,56 @@ def test_lanes_of_the_panel(services: Services) -> None:
     assert len(lanes) == 6 and lanes[:2] == BOTH and Lane("far") in lanes
     values = [value for lane in lanes for value in (lane.checkpoint, lane.reading)]
     assert clip_handlers.chosen(values, 3) == lanes[:3]
-    assert ("Beam search + Tiny 3-gram", "beam:tiny-lm") in clip_handlers.readings(services)
+    assert ("Beam search + Tiny 3-gram", "beam:tiny-lm") in clip_handlers.readings([("Tiny 3-gram", "tiny-lm")])
     options = Lane("tiny", "beam").options(services)
     assert (options.kind, options.lm) == ("beam", None)
     assert Lane("tiny", "beam:tiny-lm").options(services).alpha == 0.7
     with pytest.raises(NotFoundError):
         Lane("tiny", "beam:gone").options(services)
+
+
+OWN = LanguageModelSpec("yours-secret", "My <notes>, 200 words", "en", path=Path("model.arpa"), alpha=0.4, beta=1.0)
+
+
+def test_a_visitors_own_language_model_makes_a_lane_and_its_id_stays_a_secret(services: Services, take: Take) -> None:
+    services.transcriber.use_registry(services.registry.with_language_model(OWN, listed=False))
+    lane = Lane("tiny", "beam:yours-secret")
+    assert lane.options(services).lm == "yours-secret" and lane.options(services).alpha == 0.4
+    title = clip_handlers.titles(services, lane)
+    assert title == ("Tiny English", "Beam search + My <notes>, 200 words")
+    found = run(services, take, [BOTH[0], lane])[-1]
+    html = compare_clip_html.comparison_html(found, clip_handlers.laid(services, found), [title, title])
+    assert "My &lt;notes&gt;" in html and "secret" not in html
+    session = vote_handlers.of_clip(services, found, Session(), random.Random(0))
+    vote_handlers.cast(services, session, "first")
+    [kept] = votes.read(services.settings.home)
+    assert "secret" not in str(kept) and any("own-" in each.decoder for each in kept.contenders)
+    services.transcriber.use_registry(services.registry.without_unlisted("yours-secret"))
+    assert clip_handlers.titles(services, lane)[1] == "A language model that is gone"
+    gone = run(services, take, [BOTH[0], lane])[-1]
+    assert gone.lanes[0].transcript and gone.lanes[1].problem, "the other lane goes on"
+
+
+def test_memory_is_that_of_the_loaded_checkpoint_and_outlives_it(services: Services, take: Take) -> None:
+    class Cache:
+        held = ["tiny"]
+
+        def loaded(self) -> list[str]:
+            return self.held
+
+        def get(self, spec, progress=None):  # type: ignore[no-untyped-def]
+            model = FakeModel(spec)
+            model.bytes = 13_112_576
+            return model
+
+    services.transcriber._cache = Cache()  # type: ignore[assignment]
+    costs = Costs()
+    first = run(services, take, BOTH, costs)[-1]
+    assert [lane.memory for lane in first.lanes] == [13_112_576] * 2
+    assert "13 MB" in shown(services, first) and "13,112,576 bytes of weights in fp32 on cpu" in shown(services, first)
+    Cache.held = []
+    assert run(services, take, BOTH, costs)[-1].lanes[0].memory == 13_112_576, "another checkpoint took its place"
+    assert run(services, take, BOTH)[-1].lanes[0].memory is None, "nobody has seen it loaded"
 
 
 def test_clips_are_found_by_their_words(tmp_path: Path) -> None:
@@ -190,14 +236,16 @@ def test_the_page_is_full_at_first_start(services: Services) -> None:
 
 def test_a_slice_moves_every_number(services: Services) -> None:
     where = "accents=Scottish+English"
-    view = corpus_handlers.asked(SHIPPED, {"where": where})
+    view = replace(SHIPPED, where=where)
     found = corpus_handlers.figures(services, view)
     assert found.clips == found.grid.clips.sum() == 64 and found.speakers == 16
-    assert "Only accents is Scottish English" in compare_corpus_html.figures_html(found)
+    said = compare_corpus_html.figures_html(found)
+    assert f'data-drop="{where}"' in said and "accent: Scottish English" in said
+    assert all(a != b for a, b in zip(found.speeds, corpus_handlers.figures(services, SHIPPED).speeds, strict=True))
     changed = found.changed[found.changed["by"] == ""].iloc[0]
     assert changed["clips"] == 64 and changed["clips_fixed"] == 20
     assert corpus_handlers.clip_list(services, view, None).total <= 64
-    with pytest.raises(ResultError, match="No clip is left"):
+    with pytest.raises(ResultError, match="No clip fits"):
         corpus_handlers.figures(services, replace(SHIPPED, where="accents=Martian"))
 
 
@@ -266,13 +314,51 @@ def test_results_that_cannot_be_compared_say_what_differs(services: Services, tm
     assert "Nothing to compare" in compare_corpus_html.unlike_html(corpus_handlers.why_not(services, few, HOSTILE))
 
 
+def test_every_part_of_the_filter_bar_moves_the_comparison(services: Services) -> None:
+    """What the form can say is what evals.filters reads, over every number and the list of clips."""
+    bar = compare_corpus_html.bar_html(corpus_handlers.offered(services, SHIPPED), SHIPPED)
+    whole = corpus_handlers.figures(services, SHIPPED)
+    for where in ("gender=female_feminine", "age=twenties", "seconds.min=3&seconds.below=5", "reference.has=the",
+                  "wrong=demo-en-greedy&correct=demo-en-beam", "hypothesis.has=the"):  # fmt: skip
+        view = replace(SHIPPED, where=where)
+        found = corpus_handlers.figures(services, view)
+        mask = corpus_handlers.masked(services.results.scored(SHIPPED.names), view)
+        assert mask is not None and 0 < found.clips == mask.sum() == found.grid.clips.sum() < whole.clips, where
+        assert found.changed[found.changed["by"] == ""]["clips"].iloc[0] == found.clips, where
+        assert all(f'name="{pair.split("=")[0]}"' in bar for pair in where.split("&")), where
+    every = corpus_handlers.figures(services, replace(SHIPPED, where="wrong=demo-en-greedy&correct=demo-en-beam"))
+    assert (every.grid.worse, every.grid.same) == (0, 0), "each of these clips was mended"
+
+
+def test_the_filter_bar_keeps_what_the_address_says_and_lets_nothing_out(services: Services) -> None:
+    view = replace(SHIPPED, where=f'reference.has={HOSTILE}"')
+    html = compare_corpus_html.bar_html(corpus_handlers.offered(services, view), view)
+    reader = Reader(re.sub(r"<input[^>]*>", "", html))  # fields have no end
+    [form] = reader.find("form")
+    assert form["data-filter"] == view.where and not reader.find("img")
+    assert compare_corpus_html.bar_html(corpus_handlers.offered(services, View(("gone", "x"))), view) == ""
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [("accents=Martian", "No clip fits"), ("seconds.min=x", "expected a number"), ("wrong=gone", "no run"),
+     ("mood=sad", "no column")],
+)  # fmt: skip
+def test_a_filter_that_leaves_nothing_can_be_taken_away(services: Services, where: str, says: str) -> None:
+    view = replace(SHIPPED, where=where)
+    with pytest.raises(AsrDemoError, match=says) as refused:
+        corpus_handlers.figures(services, view)
+    html = compare_corpus_html.unlike_html(corpus_handlers.why_not(services, view, str(refused.value)))
+    assert "data-clear" in html and "with demo-en" not in html
+
+
 def test_an_address_brings_the_view_back() -> None:
     view = replace(SHIPPED, by="gender", where="accents=Scottish+English&seconds.min=2.0")
     assert corpus_handlers.of_address(corpus_handlers.address(view)) == view
     assert corpus_handlers.of_address("") == View() and corpus_handlers.of_address("by=%00&results=a").by == "accents"
 
 
-@pytest.mark.parametrize("sent", [None, "x", {}, {"x": "1", "y": 2}, {"where": 3}, {"against": "gone"}])
+@pytest.mark.parametrize("sent", [None, "x", {}, {"x": "1", "y": 2}, {"where": "accents=x"}, {"against": "gone"}])
 def test_whatever_a_script_sends_the_view_stays(sent: object) -> None:
     assert corpus_handlers.asked(SHIPPED, sent) == SHIPPED and corpus_handlers.cell_of(sent) is None
 

@@ -8,6 +8,7 @@ Modules:
     layout.py      where a release keeps its tables and clips
     tsv.py         tables without quoting, damaged rows set apart
     columns.py     columns of any release -> known columns;  accents.py: codes, names and free text -> names
+    reports.py     reported.tsv -> reasons by sentence
     durations.py   clip_durations.tsv, times.txt, audio headers -> seconds
     tar.py         members of an archive that nobody vouches for;  archive.py: an archive that unpacks a clip once
     release.py     Corpus: all of the above

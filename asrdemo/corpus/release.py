@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asrdemo import settings
-from asrdemo.corpus import columns, durations, kept, layout, tsv
+from asrdemo.corpus import columns, durations, kept, layout, reports, tsv
 from asrdemo.corpus.archive import SUFFIXES, Archive, stem
+from asrdemo.corpus.reports import Report
 from asrdemo.errors import CorpusError, NotFoundError
 from asrdemo.types import Progress
 
@@ -124,6 +125,12 @@ class Corpus:
             members = self._members(pa.chunked_array([list(clips)], pa.string()))
             self._archive.take(members.to_pylist(), progress)
 
+    def reports(self, sentence_id: str, sentence: str) -> tuple[Report, ...]:
+        """What people reported of a sentence, the reason given most often first; () for nothing, and where the release
+        has no reported.tsv. Found by its id, else by its text as written (`reference_raw`). The file is read at the
+        first call, not at each. Raises CorpusError for one that cannot be read."""
+        return reports.read(self.root).of(sentence_id, sentence)
+
     def measurements(self, split: str) -> pd.DataFrame | None:
         """What asrdemo.measure kept of a split, indexed by clip; None where it has not been measured to the end."""
         return kept.read(kept.folder(self.home, self.name, split, self.fingerprint(split)))
@@ -163,24 +170,13 @@ class Corpus:
             known[unknown] = durations.from_headers(files)
         return known
 
-    @cached_property
-    def _reports(self) -> tuple[dict[str, str], dict[str, str]]:
-        """Reasons by sentence id and by sentence, from reported.tsv (v5 on)."""
-        path = self.root / "reported.tsv"
-        if not path.is_file() or "reason" not in tsv.header(path):
-            return {}, {}
-        rows, _ = tsv.read(path, ("sentence", "sentence_id", "reason"))
-        by: tuple[dict[str, dict[str, None]], ...] = ({}, {})
-        for row in rows.to_pylist():
-            for names, key in zip(by, (row.get("sentence_id"), row.get("sentence")), strict=True):
-                if key:
-                    names.setdefault(key, {})[row["reason"]] = None
-        ids, texts = ({key: " | ".join(sorted(reasons)) for key, reasons in names.items()} for names in by)
-        return ids, texts
-
     def _reported(self, table: pa.Table) -> pa.Array | pa.ChunkedArray:
-        """Why each row's sentence was reported; sentences are matched by id where both sides have one."""
-        ids, texts = self._reports
+        """Why each row's sentence was reported, see `reports`."""
+        known = reports.read(self.root)
+        ids, texts = (
+            {key: " | ".join(sorted(report.reason for report in each)) for key, each in found.items()}
+            for found in (known.ids, known.sentences)
+        )
         by_id = _looked_up(table.column("sentence_id"), ids)
         by_text = _looked_up(table.column("reference_raw"), texts)
         return pc.dictionary_encode(pc.if_else(pc.equal(by_id, ""), by_text, by_id))

@@ -6,7 +6,7 @@
     *handlers.py                 what happens on an event: plain functions, values in, values out
     *markup.py, *_html.py, *charts.py     values -> HTML; every text is escaped there
     services.py, shelves.py      what all visitors share, bounded in number and bytes
-    words.py, page_html.py, result_html.py, decoder_panel.py     what several pages show alike
+    words.py, page_html.py, result_html.py, decoder_panel.py, filter_bar.py     what several pages show alike
     static/                      style sheet and scripts
 
 A result lives in the visitor's session as a `Work` (transcribe/handlers.py); audio and live sessions live on bounded

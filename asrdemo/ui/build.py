@@ -32,16 +32,18 @@ def build_ui(transcriber: Transcriber, settings: Settings) -> gr.Blocks:
     services = Services(transcriber, settings)
     # Uploads and recordings are deleted six hours after they came
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(1800, 6 * 3600)) as page:
+        page.load(None, js=theme.script("filter_bar.js"))  # first: the pages' own scripts build on it
         gr.HTML(page_html.HEADER, elem_id="header", **PLAIN)
+        own = gr.State([])  # titles and ids of the language models that this visitor has built
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             with gr.Tab("Transcribe", id="transcribe"):
-                transcribe_tab.build(services, examples(services.registry), page)
+                transcribe_tab.build(services, examples(services.registry), page, own)
             with gr.Tab("Live captions", id="live"):
                 live_tab.build(services)
             with gr.Tab("Error analysis", id="analysis") as analysis:
                 analysis_tab.build(services, page, analysis)
             with gr.Tab("Compare", id="compare"):
-                compare_tab.build(services, examples(services.registry), page)
+                compare_tab.build(services, examples(services.registry), page, own)
             with gr.Tab("Corpora", id="corpora") as corpora:
                 corpora_tab.build(services, corpora)
             with gr.Tab("Checkpoints", id="checkpoints"):

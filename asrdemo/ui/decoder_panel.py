@@ -86,12 +86,7 @@ def build(services: Services) -> Panel:
         )  # fmt: skip
         with gr.Column(visible=start.kind == "beam", elem_id="beam-only") as beam_only:
             lm = gr.Dropdown(language_models(services), value=start.lm, label="Language model", elem_id="lm")
-            alpha = gr.Slider(
-                *DECODER_RANGES["alpha"], start.alpha, step=0.05, label="Language model weight (alpha)", elem_id="alpha"
-            )
-            beta = gr.Slider(
-                *DECODER_RANGES["beta"], start.beta, step=0.1, label="Bonus for each word (beta)", elem_id="beta"
-            )
+            alpha, beta = lm_weights(start.alpha, start.beta)
             words = gr.Textbox(
                 start.hotwords, label="Hotwords", placeholder="Ankara, Kadıköy", elem_id="hotwords",
                 info="Names and terms to favour, separated by commas. Press Enter.",
@@ -109,8 +104,20 @@ def build(services: Services) -> Panel:
                     -20, -0.5, start.token_prune, step=0.5, label="Skip letters below this log-probability"
                 )
     sliders = [forgiving(slider) for slider in (weight, width, unk, prune, token)]
-    values: list[Any] = [checkpoint, kind, lm, forgiving(alpha), forgiving(beta), words, *sliders]
+    values: list[Any] = [checkpoint, kind, lm, alpha, beta, words, *sliders]
     return Panel(values, beam_only)
+
+
+def lm_weights(alpha: float, beta: float, prefix: str = "") -> tuple[gr.Slider, gr.Slider]:
+    """Sliders for the weights of a language model. prefix: of their elem_id."""
+
+    def slider(name: str, value: float, step: float, label: str) -> gr.Slider:
+        return forgiving(gr.Slider(*DECODER_RANGES[name], value, step=step, label=label, elem_id=prefix + name))
+
+    return (
+        slider("alpha", alpha, 0.05, "Language model weight (alpha)"),
+        slider("beta", beta, 0.1, "Bonus for each word (beta)"),
+    )
 
 
 def wire(panel: Panel, services: Services) -> gr.events.Dependency:

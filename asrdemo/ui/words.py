@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from html import escape
 from typing import Any
 
 from evals.filters import Condition
 from evals.groups import UNITS
 from evals.wording import count
+from evals.wording import plain as value  # noqa: F401 - with the other names, for who shows values
 
 COLUMNS = {
     "accents": "accent",
@@ -43,13 +43,10 @@ TIPS = {
     "speaking_rate": "Letters spoken in a second.",
     "support": "A figure is shown only for at least 10 speakers and 100 words; fewer would mostly show chance.",
     "raw_gap": "How many times the error rate of the group it is compared to, as it is.",
-    "adjusted": "The same, comparing only clips of like length, speaking rate and noise.",
+    "adjusted": "The same, comparing like with like: what is held alike stands above the table.",
     "confidence": "How sure the model itself is of what it heard, from 0 to 1.",
     "bandwidth": "The highest frequency that the recording holds; a telephone has 4000 Hz.",
 }
-_VALUES = {"female_feminine": "female / feminine", "male_masculine": "male / masculine", "fourties": "forties",
-           "do_not_wish_to_say": "does not wish to say"}  # fmt: skip
-_VALUE = re.compile("|".join(_VALUES))
 _OPS = {"min": "at least", "max": "at most", "below": "under", "has": "contains"}
 
 
@@ -64,11 +61,6 @@ def columns(by: str) -> str:
     return " and ".join(column(each.split(":")[0]) for each in by.split("*"))
 
 
-def value(text: str) -> str:
-    """A value of the corpus, or a sentence that quotes some, in plain spelling."""
-    return _VALUE.sub(lambda found: _VALUES[found[0]], text)
-
-
 def condition(each: Condition) -> str:
     """A filter in words, such as "accent: Scottish English" or "clip length at least 2 s"."""
     if each.op in ("correct", "wrong"):
@@ -76,8 +68,8 @@ def condition(each: Condition) -> str:
     name = column(each.column)
     if each.column == "client_id":
         return f"one speaker ({str(each.value)[:12]}…)"
-    if each.op in ("is", "not"):
-        return f"{name}{'' if each.op == 'is' else ' not'}: {value(str(each.value)) or 'not stated'}"
+    if each.op in ("is", "not", "also"):
+        return f"{name}{'' if each.op == 'is' else f' {each.op}'}: {each.said}"
     if each.op == "unknown":
         return f"{name} not measured"
     if each.op == "has":

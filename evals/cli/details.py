@@ -45,7 +45,7 @@ def run_phonemes(args: argparse.Namespace) -> int:
     scored, mask = scored_and_mask(args)
     found = phoneme_errors(scored, 0, mask, voice=args.voice, seed=args.seed)
     tables = {"confused": found.confused, "deleted": found.deleted, "inserted": found.inserted}
-    lists = {name: records(each.drop(columns="examples")) for name, each in tables.items()}
+    lists = {name: records(each.drop(columns="examples", errors="ignore")) for name, each in tables.items()}
     if args.json:
         per = asdict(found.interval) | {"voice": found.voice, "phonemes": found.counts.reference}
         print(json.dumps(per | lists, ensure_ascii=False, indent=1))

@@ -99,15 +99,15 @@ def _usual() -> tuple[str, ...]:
     return USUAL
 
 
-def scored_and_mask(args: argparse.Namespace) -> tuple[Scored, np.ndarray]:
-    """The results that were named, and which of their clips the filter picks."""
+def scored_and_mask(args: argparse.Namespace) -> tuple[Scored, np.ndarray | None]:
+    """The results that were named, and which of their clips the filter picks; None without a filter."""
     from evals import filters
     from evals.scored import load
 
     scored = load([options.folder(f) for f in args.results])
     if scored.caveat:
         print(scored.caveat, file=sys.stderr)
-    return scored, filters.mask(scored, filters.parse(args.filter))
+    return scored, filters.chosen(scored, filters.parse(args.filter))
 
 
 def _print(found: pd.DataFrame, columns: tuple[str, ...], as_json: bool) -> None:

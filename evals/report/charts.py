@@ -70,7 +70,7 @@ class Axis:
 
 def dots(title: str, lines: Sequence[Line], overall: Sequence[float] = (), runs: Sequence[str] = ("",)) -> str:
     """A line a slice: its rates, their intervals, and its support; a dashed line for each run's overall rate."""
-    top = _ceiling([d.high for line in lines for d in line.dots] + list(overall))
+    top = ceiling([d.high for line in lines for d in line.dots] + list(overall))
     ticks = tuple((top * i / 5, f"{100 * top * i / 5:g}") for i in range(6))
     axis = Axis(0.0, top, ticks, "word error rate, % (bar: 95 % interval)", lambda v: f"{100 * v:.1f} %")
     return _chart(title, lines, axis, list(zip(overall, COLOURS * 2, strict=False)), runs)
@@ -177,8 +177,8 @@ def _grid(axis: Axis, layout: Layout, top: float, height: int) -> list[str]:
     return parts
 
 
-def _ceiling(rates: Sequence[float]) -> float:
-    """The end of the axis: a round number above the largest rate."""
+def ceiling(rates: Sequence[float]) -> float:
+    """The end of an axis: a round number above the largest rate, unknown ones left out."""
     most = max([r for r in rates if math.isfinite(r)] or [0.1])
     unit = 10.0 ** math.floor(math.log10(max(most, 1e-3)))
     return next(round(f * unit, 6) for f in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if f * unit >= most)

@@ -97,28 +97,28 @@ def gather(
 ) -> Findings:
     """Everything about these results, the first of which is the one looked at closely and the base of comparisons.
 
-    by: groupings, see evals.groups. query: filter, see evals.filters. references: by column, the value with which
-    adjusted gaps compare the others, see evals.adjusted. Raises what evals.scored.load raises, ConfigError
+    by: groupings of the tables of slices, see evals.groups; the search for the worst ones is over the usual columns,
+    whatever is asked for here. query: filter, see evals.filters. references: by column, the value with which adjusted
+    gaps compare the others, see evals.adjusted. Raises what evals.scored.load raises, ConfigError
     for a filter or grouping that is none, ResultError where the filter leaves no clip.
     """
     tell = progress or (lambda done, total, note: None)
     scored = load(results)
     conditions = filters.parse(query)
-    mask = filters.mask(scored, conditions)
-    if not mask.any():
-        raise ResultError(f"No clip is left: {filters.describe(conditions)}. Loosen the filter.")
+    mask = filters.chosen(scored, conditions)
+    inside = np.ones(len(scored), bool) if mask is None else mask
     scored = replace(scored, runs=labels(scored.results))
     steps = 5
     tell(0, steps, "slices")
     table = slices.slice_table(scored, by, mask, seed=seed)
     tell(1, steps, "worst slices")
-    answers = worst.worst(scored, 0, mask, columns=[each for each in by if "*" not in each], seed=seed)
+    answers = worst.worst(scored, 0, mask, seed=seed)
     tell(2, steps, "adjusted gaps")
     yardsticks = dict.fromkeys(ADJUSTED) | dict(references or {})
     survives = [found for pair in yardsticks.items() if (found := _adjusted(scored, *pair, mask))]
     tell(3, steps, "errors")
     sounds, no_phonemes = _phonemes(scored, mask, seed)
-    rows = pa.table({name: scored.column(name).filter(pa.array(mask)) for name in _TEXTS})
+    rows = pa.table({name: scored.column(name).filter(pa.array(inside)) for name in _TEXTS})
     walked = confusions.read_words(rows)
     tell(4, steps, "comparison")
     several = len(scored.runs) > 1
@@ -129,7 +129,7 @@ def gather(
         query=query,
         chosen=filters.describe(conditions),
         slices=table,
-        as_written=tuple(_as_written(scored, run, mask) for run in range(len(scored.runs))),
+        as_written=tuple(_as_written(scored, run, inside) for run in range(len(scored.runs))),
         phonemes=sounds,
         no_phonemes=no_phonemes,
         worst=answers,
@@ -141,7 +141,7 @@ def gather(
         inserted=confusions.insertions(walked, TOP, 0),
         accuracy=confusions.accuracy(walked),
         formatting=formatting.formatting(rows, profile),
-        clips=worst_clips(scored, mask),
+        clips=worst_clips(scored, inside),
         seed=seed,
     )
     tell(steps, steps, "done")
@@ -149,16 +149,19 @@ def gather(
 
 
 def labels(results: Sequence[Result]) -> tuple[str, ...]:
-    """What to call each result: what tells it apart from the others, its whole name where nothing short does."""
+    """What to call each result: what tells it apart from the others, its whole name where nothing short does, or where
+    one was made by hand and does not say what heard it."""
     pins = [result.info["pins"] for result in results]
+    names = [result.name for result in results]
+    if not all("kind" in p.get("decoder", {}) and "id" in p.get("checkpoint", {}) for p in pins):
+        return tuple(names)
     decoders = [" with ".join(filter(None, (p["decoder"]["kind"], p["decoder"].get("lm")))) for p in pins]
     checkpoints = [p["checkpoint"]["id"] for p in pins]
     both = [f"{c}, {d}" for c, d in zip(checkpoints, decoders, strict=True)]
-    names = [result.name for result in results]
     return tuple(next(each for each in (checkpoints, decoders, both, names) if len(set(each)) == len(each)))
 
 
-def _adjusted(scored: Scored, column: str, reference: str | None, mask: np.ndarray) -> Adjusted | None:
+def _adjusted(scored: Scored, column: str, reference: str | None, mask: np.ndarray | None) -> Adjusted | None:
     """None where too few values have support for a gap."""
     try:
         return adjusted.adjusted(scored, column, 0, mask, reference=reference)
@@ -172,9 +175,9 @@ def _as_written(scored: Scored, run: int, mask: np.ndarray) -> float:
     return errors / words if words else float("nan")
 
 
-def _phonemes(scored: Scored, mask: np.ndarray, seed: int) -> tuple[tuple[Phonemes, ...], str]:
+def _phonemes(scored: Scored, mask: np.ndarray | None, seed: int) -> tuple[tuple[Phonemes, ...], str]:
     """Of each run; or none, and why."""
-    if mask.sum() > MOST_PHONEMISED:
+    if (len(scored) if mask is None else mask.sum()) > MOST_PHONEMISED:
         return (), f"PER is left out for more than {MOST_PHONEMISED:,} clips; `python -m evals phonemes` gives it."
     try:
         runs = range(len(scored.runs))

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from evals.report import charts, diff, provenance
 from evals.report.findings import TOP, Findings
 from evals.report.style import STYLE
-from evals.wording import between, count, percent
+from evals.wording import between, count, percent, plain
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from evals.adjusted import Adjusted
 
 FEW_SPEAKERS = 10
 _PERCENT = re.compile(r"(\d) %")
@@ -65,7 +67,7 @@ def html(findings: Findings) -> str:
 def _question(f: Findings) -> str:
     pins = f.scored.results[0].info["pins"]
     corpus = f"{pins['corpus']['name']} ({pins['corpus']['split']})"
-    names = list(dict.fromkeys(r.info["pins"]["checkpoint"]["id"] for r in f.scored.results))
+    names = list(dict.fromkeys(r.info["pins"].get("checkpoint", {}).get("id", r.name) for r in f.scored.results))
     return f"How well {'does' if len(names) == 1 else 'do'} {_listed(names)} hear {corpus}?"
 
 
@@ -90,12 +92,11 @@ def _headline(f: Findings) -> str:
     rows = []
     for at, (row, result) in enumerate(zip(_rows(f.headline), f.scored.results, strict=True)):
         speed = result.info.get("rtfx")
-        ok = row["status"] == "ok"
         rows.append(
             [
                 f'<span class="name">{_mark(at)} {escape(row["run"])}</span>',
                 _rate(row["wer"]),
-                f"{_rate(row['low'])} – {_rate(row['high'])}" if ok else "–",
+                f"{_rate(row['low'])} – {_rate(row['high'])}" if row["high"] == row["high"] else "–",
                 _rate(row["cer"]),
                 _rate(f.phonemes[at].interval.rate if f.phonemes else None),
                 *(_rate(row[kind]) for kind in ("substitutions", "deletions", "insertions")),
@@ -199,7 +200,7 @@ def _adjusted(f: Findings) -> str:
     """What is left of each column's gaps, in a sentence and a chart."""
     parts = []
     for found in f.adjusted:
-        names = ("as it is", f"with {found.covariates} alike")
+        names = _twice(found)
         lines = []
         for row in _rows(found.table):
             ok = row["status"] == "ok"
@@ -211,11 +212,16 @@ def _adjusted(f: Findings) -> str:
         )
     if not parts:
         return ""
-    names = ("as it is", f"with {f.adjusted[0].covariates} alike")
+    names = _twice(f.adjusted[0])
     key = "".join(f'<span class="entry">{_mark(i)} {name}</span>' for i, name in enumerate(names))
     notes = "".join(f"<p>{escape(_BY.get(a.column, a.column).capitalize())}: {escape(a.note)}</p>" for a in f.adjusted)
     how = f'<details class="note"><summary>How it was measured</summary>{notes}</details>'
     return _section("Does the gap survive?", f'<p class="note">{key}</p>{"".join(parts)}{how}')
+
+
+def _twice(found: Adjusted) -> tuple[str, str]:
+    """What the two figures of a gap are called."""
+    return "as it is", f"with {found.covariates or 'nothing else'} alike"
 
 
 def _errors(f: Findings) -> str:
@@ -280,7 +286,7 @@ def _clips(f: Findings) -> str:
         [
             f"{100 * row['wer']:.0f} %",
             f'<div dir="auto" class="clip">{diff.marked(row["reference"], row["hypothesis"], row["ops"])}</div>',
-            escape(", ".join(str(row[name]) for name in ("accents", "gender", "age") if row[name])),
+            escape(plain(", ".join(str(row[name]) for name in ("accents", "gender", "age") if row[name]))),
             f"{row['seconds']:.1f} s",
             f"<code>{escape(row['clip'])}</code>",
         ]

@@ -15,7 +15,7 @@ from asrdemo.ui import words
 from asrdemo.ui.analysis.markup import key
 from asrdemo.ui.words import percent
 from evals.report import charts
-from evals.wording import count
+from evals.wording import between, count
 
 SHOWN = 12
 _SURE = 0.05  # corrected p from which a slice counts as apart from the rest
@@ -61,22 +61,15 @@ def lead_html(rows: Sequence[Row], run: str, label: str = "") -> str:
 
 def _named(row: Row) -> str:
     """A slice with its column where the label alone would not say."""
-    label = words.value(row["slice"])
+    label = row["slice"]
     return f"{label}:" if row["by"] in ("accents", "gender") else f"{words.columns(row['by'])} {label}:"
 
 
 def charts_html(found: Sequence[Chart]) -> str:
     """All charts on one scale, so that they can be compared."""
     rates = [r["high"] for chart in found for r in chart.rows if r["status"] == "ok"]
-    top = ceiling([*rates, *(rate for chart in found for rate in chart.overall)])
+    top = charts.ceiling([*rates, *(rate for chart in found for rate in chart.overall)])
     return f'<div class="charts">{"".join(_chart(each, top) for each in found)}</div>'
-
-
-def ceiling(rates: Sequence[float]) -> float:
-    """The end of the axis: a round number above the largest rate."""
-    most = max([rate for rate in rates if math.isfinite(rate)] or [0.1])
-    unit = 10.0 ** math.floor(math.log10(max(most, 1e-3)))
-    return next(round(f * unit, 6) for f in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if f * unit >= most)
 
 
 def _chart(chart: Chart, top: float) -> str:
@@ -108,7 +101,7 @@ def _lines(chart: Chart) -> list[list[Row]]:
 
 def _line(line: Sequence[Row], chart: Chart, top: float) -> str:
     first = line[0]
-    label = words.value(first["slice"])
+    label = first["slice"]
     support = f"{count(first['clips'], 'clip')} · {count(first['speakers'], 'speaker')}"
     if first["status"] != "ok":
         body = f'<span class="track why">too little: {escape(first["reason"])}</span><span class="value">–</span>'
@@ -136,12 +129,16 @@ def _overall(chart: Chart, top: float) -> str:
 
 def _mark(row: Row, chart: Chart, top: float) -> str:
     run = chart.runs.index(row["run"])
-    low, high, at = (_x(row[name], top) for name in ("low", "high", "wer"))
-    said = f"{chart.labels[run]}: {percent(row['wer'])}, 95 % interval {percent(row['low'])} to {percent(row['high'])}"
+    bar = ""
+    if math.isfinite(row["low"]):
+        low, high = _x(row["low"], top), _x(row["high"], top)
+        bar = (
+            f'<i class="interval" style="left:{low}%;width:{high - low:.2f}%;background:{charts.COLOURS[run % 6]}"></i>'
+        )
+    said = f"{chart.labels[run]}: {percent(row['wer'])}, {between(row['low'], row['high'])}"
     return (
-        f'<span class="lane" title="{escape(said)}"><i class="interval" style="left:{low}%;width:{high - low:.2f}%;'
-        f'background:{charts.COLOURS[run % 6]}"></i><svg viewBox="-8 -8 16 16" style="left:{at}%" aria-hidden="true">'
-        f"{charts.shape(run, 0, 0, 6)}</svg></span>"
+        f'<span class="lane" title="{escape(said)}">{bar}<svg viewBox="-8 -8 16 16" '
+        f'style="left:{_x(row["wer"], top)}%" aria-hidden="true">{charts.shape(run, 0, 0, 6)}</svg></span>'
     )
 
 
@@ -152,10 +149,13 @@ def _value(row: Row, chart: Chart) -> str:
         what = "worse than the rest" if up else "better than the rest"
         sign = f'<b class="{"up" if up else "down"}" title="clearly {what}">{"▲" if up else "▼"}</b>'
         sign += f'<span class="sr-only">clearly {what}</span>'
+    interval = "no interval"
+    if math.isfinite(row["low"]):
+        interval = f"{100 * row['low']:.0f}–{100 * row['high']:.0f}"
     key_ = key(chart.runs.index(row["run"])) if len(chart.runs) > 1 else ""
     return (
         f'<span class="one">{key_}<b>{percent(row["wer"])}</b> '
-        f'<span class="range">{100 * row["low"]:.0f}–{100 * row["high"]:.0f}</span>{sign}</span>'
+        f'<span class="range">{interval}</span>{sign}</span>'
     )
 
 
@@ -169,9 +169,9 @@ def heat_html(cells: Mapping[tuple[str, ...], Row], across: Sequence[str], down:
     if not known:
         return '<p class="hint">No combination has enough speakers and words for a figure.</p>'
     most = max(known)
-    head = "".join(f'<th scope="col" dir="auto">{escape(words.value(each))}</th>' for each in across)
+    head = "".join(f'<th scope="col" dir="auto">{escape(each)}</th>' for each in across)
     body = "".join(
-        f'<tr><th scope="row" dir="auto">{escape(words.value(each))}</th>'
+        f'<tr><th scope="row" dir="auto">{escape(each)}</th>'
         + "".join(_cell(cells.get((each, other)), most) for other in across)
         + "</tr>"
         for each in down
@@ -190,7 +190,7 @@ def _cell(row: Row | None, most: float) -> str:
         return f'<td class="little" title="{escape(row["reason"])}; {row["clips"]:,} clips">–</td>'
     depth = row["wer"] / most if most else 0.0
     inner = f"<b>{percent(row['wer'], 0)}</b><span>{row['clips']:,}</span>"
-    said = f"{percent(row['wer'])}, {percent(row['low'])} to {percent(row['high'])}; {count(row['clips'], 'clip')}"
+    said = f"{percent(row['wer'])}, {between(row['low'], row['high'])}; {count(row['clips'], 'clip')}"
     return (
         f'<td style="--depth:{depth:.2f}" class="{"deep" if depth > 0.6 else ""}"><button type="button" '
         f'data-where="{escape(row["where"] or "")}" title="{escape(said)}">{inner}</button></td>'

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asrdemo.errors import AsrDemoError, NotFoundError
+from asrdemo.errors import AsrDemoError, CorpusError, NotFoundError
 from asrdemo.ui.analysis import clips_html, errors_html
 from asrdemo.ui.analysis import sound as analysis_sound
 from asrdemo.ui.analysis.clips_html import Detail, Pages
@@ -17,6 +18,7 @@ from evals import clips, confusions, marks, walks
 if TYPE_CHECKING:
     import pandas as pd
 
+    from asrdemo.corpus import Corpus
     from evals.confusions import Steps
     from evals.formatting import Formatting
 
@@ -29,12 +31,13 @@ FORMATTED = 20_000  # clips that formatting is counted on; every step of the nor
 def errors(at: Look) -> str:
     """What is taken for what, and the places of the pair that was chosen."""
     steps, both = chosen_steps(at), not walks.by_character(at.scored)
+    items = missed(steps)
     tables = Tables(
         at.view.unit if both else "characters",
         confusions.substitutions(steps, TOP, 0).to_dict("records"),
         confusions.deletions(steps, TOP, 0).to_dict("records"),
         confusions.insertions(steps, TOP, 0).to_dict("records"),
-        missed(steps).head(TOP).to_dict("records"),
+        items[items["hits"] < items["count"]].head(TOP).to_dict("records"),
         both,
     )
     return errors_html.errors_html(tables, at.labels[0], places(at) if at.view.pair else "")
@@ -71,7 +74,7 @@ def places(at: Look) -> str:
 def formatting(desk: Desk, at: Look) -> str:
     """Writing against hearing; of many clips, a sample."""
     sample = _formatted(at)
-    return errors_html.formatting_html(formatting_found(desk, at), len(sample), int(at.inside.sum()))
+    return errors_html.formatting_html(formatting_found(desk, at), len(sample), int(at.inside.sum()), at.of)
 
 
 def _formatted(at: Look) -> np.ndarray:
@@ -122,21 +125,37 @@ def detail(desk: Desk, at: Look) -> str:
     rows = [_rows(at, np.array([position]), run)[0] for run in range(len(at.scored.runs))]
     sound, silent = _sound(desk, at, name)
     mark = marks.marks(desk.services.settings.home, at.result).get(name, "")
-    return clips_html.detail_html(Detail(rows, at.labels, mark, sound, silent))
+    return clips_html.detail_html(Detail(rows, at.labels, mark, sound, silent, _reports(desk, at, rows[0])))
+
+
+def _corpus(desk: Desk, at: Look) -> Corpus:
+    """The corpus that the clips come from. Raises NotFoundError, CorpusError."""
+    from evals.source import corpus_of
+
+    key = f"corpus\n{at.result.folder}"
+    corpus = desk.kept.get(key) or corpus_of(at.result, desk.services.registry)
+    desk.kept.put(key, corpus)
+    return corpus
 
 
 def _sound(desk: Desk, at: Look, name: str) -> tuple[analysis_sound.Sound | None, str]:
     """The clip's sound, or why there is none."""
-    from evals.source import corpus_of
-
-    key = f"corpus\n{at.result.folder}"
     try:
-        corpus = desk.kept.get(key) or corpus_of(at.result, desk.services.registry)
-        desk.kept.put(key, corpus)
-        file = corpus.audio(name)
+        file = _corpus(desk, at).audio(name)
         return analysis_sound.sound(file, desk.services.clip(str(file), name)), ""
     except AsrDemoError as error:
         return None, str(error)
+
+
+def _reports(desk: Desk, at: Look, row: Mapping[Any, Any]) -> str:
+    """What people reported of the clip's sentence, in words, or why that cannot be read; "" where nobody can know."""
+    try:
+        found = _corpus(desk, at).reports(row["sentence_id"] or "", row["reference_raw"])
+    except NotFoundError:  # the corpus is gone, which stands where the sound would be
+        return ""
+    except CorpusError as error:
+        return str(error)
+    return clips_html.reported(found)
 
 
 def mark(desk: Desk, at: Look) -> None:

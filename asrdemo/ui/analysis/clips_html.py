@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import isnan
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from asrdemo.ui import words
@@ -20,11 +20,24 @@ from evals.clips import ORDERS
 from evals.marks import KINDS
 from evals.report.diff import marked
 
+if TYPE_CHECKING:
+    from asrdemo.corpus.reports import Report
+
 Row = Mapping[Any, Any]
 
 _PLAY = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M8 5.5v13l11-6.5z"/></svg>'
 BEFORE_S, AFTER_S = 0.15, 0.2  # heard around a word
 _ALONE_S = 0.35  # heard on either side of a place where nothing was heard
+
+REASONS = {
+    "": "no reason given",
+    "offensive-language": "offensive language",
+    "grammar-or-spelling": "grammar or spelling",
+    "different-language": "different language",
+    "difficult-pronounce": "difficult to pronounce",
+}
+"""What Common Voice offers to those who report a sentence, in plain words; any other reason is somebody's own."""
+_MOST_REASONS, _LONGEST_REASON = 6, 100  # shown; characters
 
 
 @dataclass(frozen=True)
@@ -104,13 +117,17 @@ def _pager(pages: Pages) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Detail:
-    """One clip. rows: of each run, the first one looked at closely. sound: None with the reason in `silent`."""
+    """One clip. rows: of each run, the first one looked at closely. sound: None with the reason in `silent`.
+
+    reports: what people reported of the sentence, in words, "" for nothing.
+    """
 
     rows: Sequence[Row]
     labels: Sequence[str]
     mark: str
     sound: Sound | None
     silent: str = ""
+    reports: str = ""
 
 
 def detail_html(d: Detail) -> str:
@@ -129,7 +146,7 @@ def detail_html(d: Detail) -> str:
         f'<article class="detail" data-clip="{escape(first["clip"])}" aria-label="Clip"><header><h3>'
         f'{escape(first["clip"])}</h3><span class="marks" role="group" aria-label="Mark this clip">{marks}</span>'
         '<button type="button" class="plain close" data-close aria-label="Close">✕</button></header>'
-        f'<div class="two-up"><div>{strips}{_facts(first)}</div><div>{sound}</div></div></article>'
+        f'<div class="two-up"><div>{strips}{_facts(first, d.reports)}</div><div>{sound}</div></div></article>'
     )
 
 
@@ -180,13 +197,26 @@ def _sound(d: Detail) -> str:
     )
 
 
-def _facts(row: Row) -> str:
+def reported(reports: Sequence[Report]) -> str:
+    """Reports in words, such as "difficult to pronounce (2), grammar or spelling (1)"; of many reasons the first."""
+    listed = [f"{_reason(each.reason)} ({each.count:,})" for each in reports[:_MOST_REASONS]]
+    more = [f"{len(reports) - _MOST_REASONS:,} other reasons"] if len(reports) > _MOST_REASONS else []
+    return ", ".join(listed + more)
+
+
+def _reason(given: str) -> str:
+    known = REASONS.get(given, given)
+    return known if len(known) <= _LONGEST_REASON else f"{known[:_LONGEST_REASON]}…"
+
+
+def _facts(row: Row, reports: str) -> str:
     units = {"speaking_rate": " letters/s", "snr": " dB"}
     facts = [(words.column(name), words.value(str(row[name]))) for name in ("accents", "gender", "age") if row[name]]
     facts.append(("clip length", f"{row['seconds']:.1f} s"))
     facts += [(words.column(n), f"{row[n]:.0f}{unit}") for n, unit in units.items() if _known(row[n])]
     if _known(row["up_votes"]) or _known(row["down_votes"]):
         facts.append(("votes", f"{row['up_votes'] or 0:.0f} for, {row['down_votes'] or 0:.0f} against"))
+    facts.append(("reports of the sentence", reports))
     facts += [(words.column("sentence_domain"), row["sentence_domain"])] if row["sentence_domain"] else []
     facts += [("confidence", f"{row['confidence']:.2f}")] if _known(row["confidence"]) else []
     facts.append(("as written", row["reference_raw"]))

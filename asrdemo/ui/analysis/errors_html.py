@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from asrdemo.ui.analysis.findings_html import titled
 from asrdemo.ui.analysis.markup import go
 from asrdemo.ui.words import percent
 
@@ -104,8 +105,9 @@ _LEFT = {
 }
 
 
-def formatting_html(found: Any, clips: int, whole: int) -> str:
-    """How much is writing and how much is hearing. found: evals.formatting.Formatting, of `clips` of `whole` clips."""
+def formatting_html(found: Any, clips: int, whole: int, of: str = "") -> str:
+    """How much is writing and how much is hearing. found: evals.formatting.Formatting, of `clips` of `whole` clips; of:
+    see findings_html.titled."""
     steps = "".join(
         f'<tr><th scope="row">{escape(_STEPS.get(r["step"], r["step"]))}</th><td class="n">{percent(r["wer"])}</td>'
         f'<td class="n">{r["removed"]:,}</td></tr>'
@@ -118,8 +120,8 @@ def formatting_html(found: Any, clips: int, whole: int) -> str:
     )
     sample = f" Of {clips:,} of the {whole:,} clips, spread evenly." if clips < whole else ""
     return (
-        '<section class="pane"><div class="titled"><h3>Heard wrongly, or only written differently?</h3><button '
-        'type="button" class="link" data-save="formatting">CSV</button></div><p class="hint">As written, '
+        f'<section class="pane">{titled("formatting", of)}'
+        '<p class="hint">As written, '
         f"{percent(found.raw_wer)} of the words differ; once capitals, punctuation and the like no longer count, "
         f'{percent(found.wer)}.{sample}</p><div class="halves"><div class="scroll"><table><thead><tr><th scope="col">'
         'After</th><th scope="col" class="n">WER</th><th scope="col" class="n">Errors gone</th></tr></thead>'

@@ -1,16 +1,19 @@
 """Running an evaluation from the page, as plain functions. The run is a process of its own, see evals.jobs.
 
-What visitors may start is bounded: what the registry lists, one run at a time for the whole machine.
+What visitors may start is bounded: what the registry lists, one run at a time for the whole machine. Language models
+that visitors built are not to choose from: the run reads the registry anew and knows none of them.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from asrdemo.errors import ConfigError, NotFoundError
+from asrdemo.errors import AsrDemoError, ConfigError, NotFoundError
+from asrdemo.types import DecoderOptions
 from asrdemo.ui.analysis.markup import go
 from asrdemo.ui.services import Services, availability
 from evals import jobs
@@ -18,6 +21,7 @@ from evals.jobs import Job
 
 if TYPE_CHECKING:
     from asrdemo.corpus import Corpus
+    from asrdemo.registry import CheckpointSpec, LanguageModelSpec
 
 DECODERS = ("greedy", "beam")
 LISTED = 5  # earlier runs shown
@@ -25,13 +29,20 @@ LISTED = 5  # earlier runs shown
 
 @dataclass(frozen=True)
 class Ask:
-    """What to evaluate. limit: the first clips only, 0 for all."""
+    """What to evaluate. limit: the first clips only, 0 for all.
+
+    lm: id of a language model, "" for none; alpha, beta: its weights, see asrdemo.types.DecoderOptions. A greedy
+    decoder has no use for the three, and the weights mean nothing without a language model.
+    """
 
     checkpoint: str
     corpus: str
     split: str
     decoder: str = "greedy"
     limit: int = 0
+    lm: str = ""
+    alpha: float = DecoderOptions.alpha
+    beta: float = DecoderOptions.beta
 
 
 @dataclass(frozen=True)
@@ -56,23 +67,77 @@ def _open(services: Services, corpus: str) -> Corpus:
     return open_corpus(services.registry.corpus(corpus).path)
 
 
-def start(services: Services, ask: Ask) -> Job:
-    """Start the run. Raises NotFoundError for what the registry does not list or what is not on this machine,
-    ConfigError for values that no run takes, BusyError while another one runs."""
-    spec = services.registry.checkpoint(ask.checkpoint)
-    ready, reason = availability(spec)
-    if not ready:
-        raise NotFoundError(f"{spec.title} cannot be used now: {reason}")
+def language_models(services: Services, checkpoint: str) -> list[tuple[str, str]]:
+    """Titles and ids of those listed for the checkpoint's language, its own among them whatever its language. Raises
+    NotFoundError."""
+    spec = services.registry.checkpoint(checkpoint)
+    listed = services.registry.language_models.values()
+    return [(lm.title, lm.id) for lm in listed if lm.id == spec.decoder.lm or _language(lm) == _language(spec)]
+
+
+def _language(spec: CheckpointSpec | LanguageModelSpec) -> str:
+    """Without script and region: a model of `ar` suits a checkpoint of `ar-EG`."""
+    return re.split("[-_]", spec.language.lower())[0]
+
+
+def arguments(services: Services, ask: Ask) -> list[str]:
+    """What `python -m evals run` takes for it, every choice written out; the page shows them and runs them.
+
+    Raises NotFoundError for what the registry does not list, ConfigError and DecodingError for values no run takes.
+    """
+    services.registry.checkpoint(ask.checkpoint)
     if ask.split not in splits(services, ask.corpus):
         raise NotFoundError(f"Corpus {ask.corpus!r} has no split {ask.split!r}.")
     if ask.decoder not in DECODERS:
         raise ConfigError(f"There is no decoder {ask.decoder!r}; available: {', '.join(DECODERS)}.")
     if ask.limit < 0:
         raise ConfigError(f"The number of clips is {ask.limit}; expected 0 for all, or more.")
-    arguments = ["--checkpoint", ask.checkpoint, "--corpus", ask.corpus, "--split", ask.split, "--decoder", ask.decoder]
+    given = {"--checkpoint": ask.checkpoint, "--corpus": ask.corpus, "--split": ask.split, "--decoder": ask.decoder}
+    if ask.decoder == "beam":
+        given |= _with_lm(services, ask)
     if ask.limit:
-        arguments += ["--limit", str(ask.limit)]
-    return jobs.start(services.settings.home, arguments)
+        given["--limit"] = str(ask.limit)
+    return [text for pair in given.items() for text in pair]
+
+
+def _with_lm(services: Services, ask: Ask) -> dict[str, str]:
+    if not ask.lm:
+        return {"--lm": "none"}
+    known = [id for _, id in language_models(services, ask.checkpoint)]
+    if ask.lm not in known:
+        raise NotFoundError(
+            f"There is no language model {ask.lm!r} for {ask.checkpoint}; available: {', '.join(['none', *known])}."
+        )
+    from asrdemo.decoding import validate
+
+    validate(DecoderOptions("beam", ask.lm, alpha=ask.alpha, beta=ask.beta))
+    return {"--lm": ask.lm, "--alpha": _plain(ask.alpha), "--beta": _plain(ask.beta)}
+
+
+def _plain(weight: float) -> str:
+    """As people write it: 0.15 for what a slider calls 0.15000000000000002, and no exponent, which argparse would take
+    for an option where it is negative."""
+    return f"{round(weight, 4) + 0.0:g}"
+
+
+def command(services: Services, ask: Ask) -> str:
+    """What to type for the run that `start` would start, "" while it is none that could; also where the checkpoint is
+    not on this machine."""
+    try:
+        return jobs.command_line(arguments(services, ask))
+    except AsrDemoError:  # `start` says what is wrong
+        return ""
+
+
+def start(services: Services, ask: Ask) -> Job:
+    """Start the run. Raises what `arguments` raises, NotFoundError for a checkpoint that is not on this machine,
+    BusyError while another one runs."""
+    asked = arguments(services, ask)
+    spec = services.registry.checkpoint(ask.checkpoint)
+    ready, reason = availability(spec)
+    if not ready:
+        raise NotFoundError(f"{spec.title} cannot be used now: {reason}")
+    return jobs.start(services.settings.home, asked)
 
 
 def stop(services: Services, id: str) -> None:
@@ -85,13 +150,14 @@ def resume(services: Services, id: str) -> None:
     jobs.resume(services.settings.home, id)
 
 
-def watch(services: Services) -> Watch:
-    """The latest run and those before it, whoever started them."""
+def watch(services: Services, problem: str = "") -> Watch:
+    """The latest run and those before it, whoever started them. problem: why what was just asked for did not work."""
     found = jobs.jobs(services.settings.home)
+    said = f'<p class="problem" role="alert"><strong>That did not work:</strong> {escape(problem)}</p>' * bool(problem)
     if not found:
-        return Watch('<p class="hint">No evaluation has been run here yet.</p>')
+        return Watch(f'{said}<p class="hint">No evaluation has been run here yet.</p>')
     latest, earlier = found[0], found[1 : 1 + LISTED]
-    html = _latest(latest) + (_earlier(earlier) if earlier else "")
+    html = said + _latest(latest) + (_earlier(earlier) if earlier else "")
     return Watch(html, latest.id, latest.state == "running", latest.state in ("stopped", "failed"))
 
 
@@ -143,11 +209,14 @@ def _link(job: Job) -> str:
 
 
 def _what(job: Job) -> str:
-    """Such as "demo-en, greedy, on demo-corpus test, first 50 clips"."""
+    """Such as "demo-en, beam with demo-lm (alpha 0.5, beta 0), on demo-corpus test, first 50 clips"."""
     given = dict(zip(job.arguments[::2], job.arguments[1::2], strict=False))
+    lm = given.get("--lm", "none")
+    weights = ", ".join(f"{name} {given[f'--{name}']}" for name in ("alpha", "beta") if f"--{name}" in given)
+    model = "" if lm == "none" else f" with {lm}" + (f" ({weights})" if weights else "")
     limit = f", first {given['--limit']} clips" if "--limit" in given else ""
     return (
-        f"{given.get('--checkpoint', '?')}, {given.get('--decoder', '?')}, on {given.get('--corpus', '?')} "
+        f"{given.get('--checkpoint', '?')}, {given.get('--decoder', '?')}{model}, on {given.get('--corpus', '?')} "
         f"{given.get('--split', '?')}{limit}"
     )
 

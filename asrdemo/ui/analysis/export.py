@@ -7,6 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from asrdemo.errors import ConfigError
 from asrdemo.types import Progress
 from asrdemo.ui.analysis import clips_handlers, handlers
@@ -30,6 +32,7 @@ TABLES = (
 )
 FILES = {**dict.fromkeys(TABLES, "csv"), "rows-csv": "csv", "rows-parquet": "parquet", "report": "html"}
 """What can be asked for, and the ending of its file."""
+_LONGEST_NAME = 150  # bytes of a result's name in that of a file
 
 
 def save(desk: Desk, at: Look, progress: Progress | None = None) -> Path:
@@ -42,7 +45,8 @@ def save(desk: Desk, at: Look, progress: Progress | None = None) -> Path:
         raise ConfigError(f"{what!r} cannot be saved; available: {', '.join(FILES)}.")
     folder = TemporaryDirectory(prefix="asrdemo-save-")
     desk.saved.put(folder.name, folder)
-    stem = "-".join([at.result.name, what.partition("-")[0], *(["filtered"] if at.mask is not None else [])])
+    name = at.result.name.encode()[:_LONGEST_NAME].decode(errors="ignore")
+    stem = "-".join([name, what.partition("-")[0], *(["filtered"] if at.mask is not None else [])])
     out = Path(folder.name) / f"{stem}.{FILES[what]}"
     if what == "report":
         from evals.report import files
@@ -71,7 +75,7 @@ def _tables(desk: Desk, at: Look) -> dict[str, Callable[[], pd.DataFrame]]:
         "deletions": lambda: confusions.deletions(clips_handlers.chosen_steps(at), None, 0),
         "insertions": lambda: confusions.insertions(clips_handlers.chosen_steps(at), None, 0),
         "words": lambda: clips_handlers.missed(clips_handlers.chosen_steps(at)),
-        "marks": lambda: marks.table(desk.services.settings.home, at.result),
+        "marks": lambda: _marks(desk, at),
     }
 
 
@@ -92,6 +96,15 @@ def _crossed(at: Look) -> pd.DataFrame:
 
     pair = handlers.crossing(at)
     return slice_table(at.scored, ["*".join(pair)] if pair else [], at.mask)
+
+
+def _marks(desk: Desk, at: Look) -> pd.DataFrame:
+    """Of all clips of the corpus; with a filter, of the clips that it leaves."""
+    found = marks.table(desk.services.settings.home, at.result)
+    if at.mask is None:
+        return found
+    inside = clips.taken(at.scored, "clip", np.flatnonzero(at.mask))
+    return found[found["clip"].isin(inside.to_pylist())]
 
 
 def _formatting(desk: Desk, at: Look) -> pd.DataFrame:

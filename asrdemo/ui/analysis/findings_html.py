@@ -10,13 +10,20 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from asrdemo.ui import words
-from asrdemo.ui.analysis.markup import go
+from asrdemo.ui.analysis.markup import go, hint_html
 from asrdemo.ui.words import tip
 
 if TYPE_CHECKING:
     from evals.adjusted import Adjusted
 
 Row = Mapping[Any, Any]
+TITLES = {
+    "heat": ("Two things at once", "crossed"),
+    "worst": ("Where does it fail?", "worst"),
+    "gaps": ("Does the gap survive?", "gaps"),
+    "formatting": ("Heard wrongly, or only written differently?", "formatting"),
+}
+"""What the parts are called, and the table that is saved of each."""
 LEGEND = (
     '<p class="hint legend-of-charts">Percent of the words that are wrong. Mark: measured; bar: 95 % interval; dashed '
     'line: all clips shown. <b class="up">▲</b> clearly worse, <b class="down">▼</b> clearly better than the rest. '
@@ -36,14 +43,21 @@ def further_html(columns: Sequence[tuple[str, bool]]) -> str:
     return f'<p class="chips further"><span class="label">Also by</span> {buttons}</p>{LEGEND}'
 
 
-def _titled(title: str, what: str) -> str:
-    """A heading with what saves the table below it."""
-    save = f'<button type="button" class="link" data-save="{what}">CSV</button>'
-    return f'<div class="titled"><h3>{title}</h3>{save}</div>'
+def titled(part: str, of: str = "") -> str:
+    """A heading with what saves the table below it. of: the result that it is of, where several are looked at."""
+    title, table = TITLES[part]
+    save = f'<button type="button" class="link" data-save="{table}">CSV</button>'
+    named = f' <span class="of">({escape(of)})</span>' if of else ""
+    return f'<div class="titled"><h3>{title}{named}</h3>{save}</div>'
 
 
-def heat_frame(offered: Sequence[str], down: str, across: str, table: str) -> str:
-    """The two lists to choose from, and the map."""
+def trouble_html(part: str, message: str) -> str:
+    """In place of a part: why it is not there."""
+    return f'<section class="pane"><h3>{TITLES[part][0]}</h3>{hint_html(message)}</section>'
+
+
+def heat_frame(offered: Sequence[str], down: str, across: str, table: str, of: str = "") -> str:
+    """The two lists to choose from, and the map. of: see `titled`."""
 
     def select(which: int, chosen: str, label: str) -> str:
         options = "".join(
@@ -54,13 +68,13 @@ def heat_frame(offered: Sequence[str], down: str, across: str, table: str) -> st
         return f'<label>{label} <select data-heat="{which}">{options}</select></label>'
 
     return (
-        f'<section class="pane">{_titled("Two things at once", "crossed")}<p class="choose">{select(0, down, "Rows:")} '
+        f'<section class="pane">{titled("heat", of)}<p class="choose">{select(0, down, "Rows:")} '
         f"{select(1, across, 'Columns:')}</p>{table}</section>"
     )
 
 
-def worst_html(rows: Sequence[Row], note: str) -> str:
-    """The slices found, confirmed ones as answers, the others folded away."""
+def worst_html(rows: Sequence[Row], note: str, of: str = "") -> str:
+    """The slices found, confirmed ones as answers, the others folded away. of: see `titled`."""
     confirmed = [_found(row, at) for at, row in enumerate((r for r in rows if r["confirmed"]), start=1)]
     others = [_found(row, 0) for row in rows if not row["confirmed"]]
     body = (
@@ -74,7 +88,7 @@ def worst_html(rows: Sequence[Row], note: str) -> str:
             f'<ul class="found">{"".join(others)}</ul></details>'
         )
     return (
-        f'<section class="pane">{_titled("Where does it fail?", "worst")}<p class="hint">Every combination of up to '
+        f'<section class="pane">{titled("worst", of)}<p class="hint">Every combination of up to '
         "three properties was searched on half of the speakers; what stood out was tested on the other half.</p>"
         f'{body}<details class="how"><summary>How this was done</summary><p class="hint">{escape(note)}</p></details>'
         "</section>"
@@ -85,22 +99,22 @@ def _found(row: Row, at: int) -> str:
     where = escape(str(row["where"]))
     badge = '<span class="badge sure">✓ confirmed</span>' if at else '<span class="badge">? not confirmed</span>'
     return (
-        f'<li><p dir="auto">{escape(words.value(str(row["sentence"])))}</p><p class="acts">{badge} '
+        f'<li><p dir="auto">{escape(str(row["sentence"]))}</p><p class="acts">{badge} '
         f'<button type="button" class="plain" data-where="{where}">Look only at these</button> '
         f'<button type="button" class="plain" data-where="{where}" {go({"view": "clips", "page": None})}>See the clips'
         "</button></p></li>"
     )
 
 
-def gaps_html(found: Sequence[tuple[str, Adjusted]]) -> str:
-    """Raw beside adjusted gaps, in a table for each column."""
+def gaps_html(found: Sequence[tuple[str, Adjusted]], of: str = "") -> str:
+    """Raw beside adjusted gaps, in a table for each column. of: see `titled`."""
     tables = "".join(_gap_table(column, each) for column, each in found)
     if not tables:
         return ""
     return (
-        f'<section class="pane">{_titled("Does the gap survive?", "gaps")}<p class="hint">Speakers of one group may '
+        f'<section class="pane">{titled("gaps", of)}<p class="hint">Speakers of one group may '
         "read longer sentences, talk faster or use worse microphones. The second figure compares only like with "
-        "like.</p>"
+        f"like: {escape(found[0][1].covariates) or 'of these clips nothing is known to hold alike'}.</p>"
         f"{tables}</section>"
     )
 
@@ -127,12 +141,12 @@ def _gap_table(column: str, found: Adjusted) -> str:
             for n in ("raw", "adjusted")
         )
         body += (
-            f'<tr title="{escape(words.value(row["sentence"]))}"><th scope="row" dir="auto">'
-            f'{escape(words.value(row["value"]))}</th><td class="n">{raw}</td><td class="n">{alike}</td>'
+            f'<tr title="{escape(row["sentence"])}"><th scope="row" dir="auto">'
+            f'{escape(row["value"])}</th><td class="n">{raw}</td><td class="n">{alike}</td>'
             f'<td><span aria-hidden="true">{sign}</span> {verdict}</td></tr>'
         )
     name = words.column(column)
-    reference = escape(words.value(found.reference))
+    reference = escape(found.reference)
     return (
         f'<div class="scroll"><table class="gaps"><thead><tr><th scope="col">{name[:1].upper() + name[1:]}, compared '
         f'to <span dir="auto">{reference}</span></th><th scope="col" class="n">As it is {tip("raw_gap")}</th>'

@@ -7,6 +7,7 @@ a large corpus, `worst` and `gaps`, is asked for after the first paint and kept 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations
@@ -16,10 +17,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from asrdemo.errors import ConfigError, NotFoundError, ResultError
-from asrdemo.ui import words
+from asrdemo.ui import filter_bar, words
 from asrdemo.ui.analysis import charts, findings_html, markup, state
 from asrdemo.ui.analysis.charts import Chart
-from asrdemo.ui.analysis.markup import Choice, Menu
+from asrdemo.ui.analysis.markup import Choice
 from asrdemo.ui.analysis.state import View
 from asrdemo.ui.shelves import Shelf
 from evals import filters
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 USUAL = ("accents", "gender", "age", "seconds")
 FURTHER = ("speaking_rate", "snr", "sentence_domain", "variant", "words", "up_votes", "down_votes", "loudness",
            "bandwidth", "confidence")  # fmt: skip
-MENUS = ("accents", "gender", "age", "seconds", "speaking_rate", "snr", "sentence_domain", "variant", "up_votes",
-         "down_votes")  # fmt: skip
 MOST_HEAT = 12  # rows and columns of a heat map
 MOST_KEPT = 200  # answers that took seconds
 MOST_SAVED = 4
@@ -80,6 +79,11 @@ class Look:
         return self.scored.results[0]
 
     @property
+    def of(self) -> str:
+        """What to call the result looked at closely, where there are others; else ""."""
+        return self.labels[0] if len(self.labels) > 1 else ""
+
+    @property
     def subject(self) -> str:
         """A key for the results and the filter, whatever the view."""
         results = [f"{r.folder}@{r.info.get('finished')}" for r in self.scored.results]
@@ -96,19 +100,12 @@ def default_results(services: Services) -> tuple[str, ...]:
 
 
 def look(desk: Desk, address: str) -> Look:
-    """Raises what evals.catalogue and evals.filters raise, and ResultError where no clip is left."""
+    """Raises what evals.catalogue and evals.filters raise, among it ResultError where no clip is left."""
     from evals.report.findings import labels
 
     view = state.read(address)
     scored = desk.services.results.scored(view.results or default_results(desk.services))
-    mask = filters.mask(scored, view.conditions) if view.conditions else None
-    if mask is not None and not mask.any():
-        raise ResultError("No clip fits this filter. Take a part of it away.")
-    try:
-        named = labels(scored.results)
-    except KeyError:  # made by hand, without pins of a checkpoint
-        named = scored.runs
-    return Look(view, scored, mask, named)
+    return Look(view, scored, filters.chosen(scored, view.conditions), labels(scored.results))
 
 
 def frame(desk: Desk, address: str) -> str:
@@ -123,7 +120,7 @@ def frame(desk: Desk, address: str) -> str:
         scored = desk.services.results.scored(chosen)
     except ResultError:  # cannot be compared; the headline says why
         return markup.bar_html(choices, chosen, ())
-    return markup.bar_html(choices, chosen, scored.once(("menus",), lambda: menus(scored)))
+    return markup.bar_html(choices, chosen, filter_bar.menus(scored), view.conditions)
 
 
 def viewed(address: str) -> str:
@@ -143,30 +140,6 @@ def _choice(result: Result) -> Choice:
     info = result.info
     clips = info.get("clips", info["pins"]["corpus"].get("clips", 0))
     return Choice(result.name, words.told(info["pins"]), clips, info.get("score", {}).get("wer"))
-
-
-def menus(scored: Scored) -> tuple[Menu, ...]:
-    """What can be filtered by: the columns that say something in these results."""
-    return tuple(menu for name in MENUS if (menu := _menu(scored, name)))
-
-
-def _menu(scored: Scored, name: str) -> Menu | None:
-    from evals.groups import grouping
-
-    if not is_text(name):
-        numbers = scored.number(name)
-        here = numbers[np.isfinite(numbers)]
-        if not len(here) or here.min() == here.max():
-            return None
-        return Menu(name, numbers=True, least=float(here.min()), most=float(here.max()))
-    group = grouping(scored, name)
-    counts = group.clips()
-    listed = [(str(c[0].value), int(n)) for c, n in zip(group.conditions, counts, strict=True) if c]
-    if len(listed) < 2:
-        return None
-    listed.sort(key=lambda each: -each[1])
-    left_out = len(listed) - markup.MOST_LISTED
-    return Menu(name, tuple(listed[: markup.MOST_LISTED]), max(0, left_out))
 
 
 def headline(at: Look) -> str:
@@ -214,7 +187,7 @@ def where(at: Look) -> tuple[str, str]:
         Chart(by, [r for r in rows if r["by"] == by], at.scored.runs, at.labels, overall, ordered=not is_text(by))
         for by in charted(at)
     ]
-    lead = charts.lead_html(rows, at.scored.runs[0], at.labels[0] if len(at.labels) > 1 else "")
+    lead = charts.lead_html(rows, at.scored.runs[0], at.of)
     further = [(name, name in at.view.by) for name in varied(at.scored, FURTHER)]
     return lead, findings_html.further_html(further) + charts.charts_html(found)
 
@@ -229,7 +202,11 @@ def _heat(at: Look) -> str:
     if pair is None:
         return ""
     offered = varied(at.scored, (*USUAL, *FURTHER))
-    return findings_html.heat_frame(offered, *pair, _heat_table(at, *pair))
+    try:
+        table = _heat_table(at, *pair)
+    except ConfigError as error:  # too many combinations: the visitor can choose other columns
+        table = markup.hint_html(str(error))
+    return findings_html.heat_frame(offered, *pair, table, at.of)
 
 
 def crossing(at: Look) -> tuple[str, str] | None:
@@ -239,9 +216,11 @@ def crossing(at: Look) -> tuple[str, str] | None:
     if down != across and {down, across} <= set(offered):
         return down, across
     pairs = list(combinations(offered[:4], 2))
-    tables = ((pair, _heat_cells(at, *pair).values()) for pair in pairs)
-    shown = (pair for pair, rows in tables if sum(row["status"] == "ok" for row in rows) > 1)
-    return next(shown, pairs[0] if pairs else None)
+    for pair in pairs:
+        with suppress(ConfigError):  # too many combinations, which is said where they are asked for
+            if sum(row["status"] == "ok" for row in _heat_cells(at, *pair).values()) > 1:
+                return pair
+    return pairs[0] if pairs else None
 
 
 def _heat_cells(at: Look, down: str, across: str) -> dict[tuple[str, ...], dict[Any, Any]]:
@@ -281,12 +260,12 @@ def _most_frequent(scored: Scored, column: str, weight: dict[str, int]) -> list[
 def worst(desk: Desk, at: Look) -> str:
     """The slices that a search over all crossings finds."""
     found = worst_found(desk, at)
-    return findings_html.worst_html(found.table.to_dict("records"), found.note)
+    return findings_html.worst_html(found.table.to_dict("records"), found.note, at.of)
 
 
 def gaps(desk: Desk, at: Look) -> str:
     """Whether gaps survive when like is compared with like."""
-    return findings_html.gaps_html(gaps_found(desk, at))
+    return findings_html.gaps_html(gaps_found(desk, at), at.of)
 
 
 def worst_found(desk: Desk, at: Look) -> Worst:
@@ -299,9 +278,18 @@ def gaps_found(desk: Desk, at: Look) -> list[tuple[str, Adjusted]]:
     return keep(desk, at, "gaps", lambda: _gaps(at))
 
 
+def went_on(desk: Desk, visitor: str, subject: str) -> bool:
+    """Note what a visitor now looks at; whether it is another subject than before. Nothing is known of visitor ""."""
+    before = desk.last.get(visitor) if visitor else None
+    if visitor:
+        desk.last.put(visitor, subject)
+    return before != subject
+
+
 def moved_on(desk: Desk, visitor: str, at: Look) -> bool:
     """Whether the visitor has asked for something else since: then a long search for this need not begin."""
-    return (desk.last.get(visitor) or at.subject) != at.subject
+    now = desk.last.get(visitor)
+    return now is not None and now != at.subject
 
 
 def keep(desk: Desk, at: Look, what: str, make: Callable[[], T]) -> T:
@@ -317,17 +305,16 @@ def keep(desk: Desk, at: Look, what: str, make: Callable[[], T]) -> T:
 def _worst(at: Look) -> Worst:
     from evals.worst import worst as search
 
-    return search(at.scored, 0, at.mask, columns=varied(at.scored, (*USUAL, "speaking_rate", "snr")))
+    return search(at.scored, 0, at.mask)
 
 
 def _gaps(at: Look) -> list[tuple[str, Adjusted]]:
     from evals.adjusted import adjusted
 
-    covariates = [name for name in ("seconds", "speaking_rate", "snr") if np.isfinite(at.scored.number(name)).all()]
     found = []
     for column in varied(at.scored, ("accents", "gender", "age")):
         try:
-            found.append((column, adjusted(at.scored, column, 0, at.mask, covariates=covariates)))
+            found.append((column, adjusted(at.scored, column, 0, at.mask)))
         except ResultError:  # too few values with support for a gap
             continue
     return found

@@ -1,7 +1,7 @@
 """The frame of the Error analysis page as HTML: results, filter bar, headline, problems. Pure functions, all escaped.
 
-Scripts read `data-where` (conditions to add to the filter), `data-drop` (one to take away) and `data-go` (other parts
-of the address to set); see static/analysis.js.
+Scripts read `data-where` and the like (see filter_bar.py) and `data-go` (other parts of the address to set); see
+static/analysis.js.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from html import escape
 from math import isnan
 
 from asrdemo.ui import words
+from asrdemo.ui.filter_bar import Menu, chips_html, drop_html, fields_html
 from asrdemo.ui.words import percent, tip
-from evals.filters import Condition, query
+from evals.filters import Condition
 from evals.headline import Headline, Rate
 from evals.report import charts
 from evals.wording import count
-
-MOST_LISTED = 100
 
 
 @dataclass(frozen=True)
@@ -31,36 +30,16 @@ class Choice:
     wer: float | None
 
 
-@dataclass(frozen=True)
-class Menu:
-    """What one column offers to filter by. values: (value, clips); numbers: whether it takes a range instead."""
-
-    column: str
-    values: tuple[tuple[str, int], ...] = ()
-    left_out: int = 0
-    numbers: bool = False
-    least: float = 0.0
-    most: float = 0.0
-
-
-def bar_html(choices: Sequence[Choice], chosen: Sequence[str], menus: Sequence[Menu]) -> str:
+def bar_html(
+    choices: Sequence[Choice], chosen: Sequence[str], menus: Sequence[Menu], conditions: Sequence[Condition] = ()
+) -> str:
     """The form whose fields are the filter: names and values are those of the address. Without menus there is nothing
-    to filter, only results to choose."""
+    to filter, only results to choose. conditions: the filter as it is."""
     if not menus:
         return f'<form class="picker" aria-label="Results">{_results(choices, chosen)}</form>'
-    own = "".join(_menu(menu) for menu in menus)
-    outcome = [("wrong", run, f"Has errors in {run}") for run in chosen]
-    outcome += [("correct", run, f"All right in {run}") for run in chosen]
-    outcomes = "".join(_check(name, value, text) for name, value, text in outcome)
-    search = "".join(
-        f'<label>{label}<input type="search" name="{name}" autocomplete="off" placeholder="part of a word"></label>'
-        for name, label in (("reference.has", "What was said"), ("hypothesis.has", "What was heard"))
-    )
     return (
         f'<form class="picker" role="search" aria-label="Results and filter">{_results(choices, chosen)}'
-        f'<div class="filters" role="group" aria-label="Filter the clips"><span class="label">Only clips with</span>'
-        f"{own}"
-        f"{_drop('Right or wrong', outcomes)}{_drop('Text', search)}</div></form>"
+        f"{fields_html(menus, chosen, conditions)}</form>"
     )
 
 
@@ -74,41 +53,7 @@ def _results(choices: Sequence[Choice], chosen: Sequence[str]) -> str:
     )
     title = escape(" + ".join(chosen)) or "Choose a result"
     hint = '<p class="hint">Several results of the same clips are shown side by side.</p>'
-    return _drop(f'<span class="label">Result</span> <span class="picked">{title}</span>', hint + rows, "results")
-
-
-def _menu(menu: Menu) -> str:
-    name = words.column(menu.column)
-    label = escape(name[:1].upper() + name[1:])
-    if menu.numbers:
-        unit = words.UNITS.get(menu.column, "")
-        ends = "".join(
-            f'<label>{end}<input type="number" step="any" name="{menu.column}.{op}" placeholder="{bound:g}"></label>'
-            for end, op, bound in (("From", "min", menu.least), ("To below", "below", menu.most))
-        )
-        help_ = tip(menu.column) if menu.column in words.TIPS else ""
-        return _drop(label, f'<div class="range">{ends}<span class="hint">{unit} {help_}</span></div>')
-    boxes = "".join(
-        _check(menu.column, value, words.value(value) or "not stated", clips) for value, clips in menu.values
-    )
-    more = f'<p class="hint">and {menu.left_out:,} rarer ones</p>' if menu.left_out else ""
-    return _drop(label, boxes + more)
-
-
-def _drop(title: str, body: str, kind: str = "") -> str:
-    """A button that opens a little panel; counts what is chosen in it by script. title: HTML."""
-    return (
-        f'<details class="drop {kind}"><summary>{title}<span class="count"></span></summary>'
-        f'<div class="panel">{body}</div></details>'
-    )
-
-
-def _check(name: str, value: str, text: str, clips: int | None = None) -> str:
-    count = "" if clips is None else f'<span class="n">{clips:,}</span>'
-    return (
-        f'<label><input type="checkbox" name="{escape(name)}" value="{escape(value)}">'
-        f'<span dir="auto">{escape(text)}</span>{count}</label>'
-    )
+    return drop_html(f'<span class="label">Result</span> <span class="picked">{title}</span>', hint + rows, "results")
 
 
 def headline_html(found: Sequence[Headline], labels: Sequence[str], about: str, conditions: Sequence[Condition]) -> str:
@@ -139,20 +84,6 @@ def _plainly(each: Headline) -> str:
         return "There are more errors than words that were said"
     number = f"{wrong:.0f}" if wrong >= 0.95 or not wrong else f"{wrong:.1f}"
     return f"About {number} of 100 words come out wrong"
-
-
-def chips_html(conditions: Sequence[Condition]) -> str:
-    """The filter in words; each part can be taken away."""
-    if not conditions:
-        return '<p class="chips"><span class="label">Showing all clips.</span></p>'
-    chips = "".join(
-        f'<button type="button" class="chip" data-drop="{escape(query([each]))}" '
-        f'aria-label="Remove filter: {escape(words.condition(each))}">'
-        f'<span dir="auto">{escape(words.condition(each))}</span> <span aria-hidden="true">✕</span></button>'
-        for each in conditions
-    )
-    clear = '<button type="button" class="link" data-clear>Show all clips</button>'
-    return f'<p class="chips"><span class="label">Showing only</span> {chips} {clear}</p>'
 
 
 def _strip(each: Headline, label: str, at: int, runs: int) -> str:
@@ -213,6 +144,11 @@ def problem_html(message: str) -> str:
         '<p><button type="button" class="plain" data-clear>Show all clips</button> '
         '<button type="button" class="plain" data-reset>Start over</button></p></section>'
     )
+
+
+def hint_html(message: str) -> str:
+    """In place of a part of the page: why it is not there."""
+    return f'<p class="hint" role="alert">{escape(message)}</p>'
 
 
 def go(changes: Mapping[str, str | None]) -> str:

@@ -41,10 +41,11 @@ class Sound:
 def sound(file: Path, clip: Clip) -> Sound:
     """What the page needs of a clip; of a long one the beginning."""
     kind = TYPES.get(file.suffix.lower())
-    cut = clip.duration > MOST_SECONDS and file.stat().st_size > MOST_BYTES
+    as_it_is = kind and file.stat().st_size <= MOST_BYTES
+    cut = not as_it_is and clip.duration > MOST_SECONDS
     if cut:
         clip = replace(clip, samples=clip.samples[: int(MOST_SECONDS * SAMPLE_RATE)])
-    if kind and file.stat().st_size <= MOST_BYTES:
+    if kind and as_it_is:
         uri = _uri(kind, file.read_bytes())
     else:
         from asrdemo.audio import encode_wav

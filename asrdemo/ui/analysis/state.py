@@ -10,6 +10,7 @@ address, a reload and a restart of the app all lead to the same page.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode
@@ -22,6 +23,7 @@ VIEWS = {"where": "Where it fails", "errors": "Which errors", "clips": "Clips", 
 MOST_RESULTS = 6
 _LISTS = ("results", "by")
 _TEXTS = ("tab", "view", "heat", "unit", "said", "heard", "sort", "page", "open", "mark", "what", "__theme")
+_FOREIGN = re.compile(r"utm_\w+|fbclid|gclid|msclkid|igshid|mc_[ce]id|ref_src")
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,12 @@ class View:
 
 
 def read(address: str) -> View:
-    """The address's query -> View; what it says wrongly of the view is as if it were not said.
+    """The address's query -> View; what it says wrongly of the view, and what others put behind links that are passed
+    on, is as if it were not said.
 
-    Raises ConfigError for a filter with a number that is none.
+    Raises ConfigError for a filter that evals.filters cannot read.
     """
+    address = address.encode("utf-8", "replace").decode()  # halves of letters are in no text
     lists: dict[str, list[str]] = {name: [] for name in _LISTS}
     texts: dict[str, str] = {}
     rest = []
@@ -67,7 +71,7 @@ def read(address: str) -> View:
             lists[key].append(value)
         elif key in _TEXTS:
             texts[key] = value
-        else:
+        elif not _FOREIGN.fullmatch(key):
             rest.append((key, value))
     page = texts.get("page", "")
     return View(

@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from asrdemo.errors import AsrDemoError
-from asrdemo.ui.analysis import clips_handlers, evaluate_panel, export, handlers, markup
+from asrdemo.ui.analysis import clips_handlers, evaluate_panel, export, findings_html, handlers, markup
 from asrdemo.ui.analysis.handlers import Desk, Look
 from asrdemo.ui.analysis.state import VIEWS
 from asrdemo.ui.services import Services
@@ -27,9 +27,13 @@ OPENED = "() => window.asrdemoAnalysis.look('{}')"
 SLOW: dict[str, Any] = {"concurrency_id": "analysis", "concurrency_limit": 1}
 CHOSEN = "() => window.asrdemoAnalysis.settled(true)"
 SETTLED = "() => window.asrdemoAnalysis.settled()"
+MARKED = "() => window.asrdemoAnalysis.marked()"
+LAST: dict[str, Any] = {"trigger_mode": "always_last"}  # who clicks twice means the second; Gradio would drop it
 PROGRESS = gr.Progress()  # a default argument; Gradio hands each call its own
 SEARCHING = '<p class="waiting" role="status">Searching every combination of properties…</p>'
 WAITING = '<p class="waiting" role="status">Working it out…</p>'
+LATER = {"heat": ("where", ""), "worst": ("where", SEARCHING), "gaps": ("where", ""), "formatting": ("errors", WAITING)}
+"""What is made after the first paint, the quick ones first: the view it is in, and what stands there until then."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +64,14 @@ class Page:
 
     @property
     def late(self) -> list[Any]:
-        """What is made after the first paint."""
-        return [self.worst, self.heat, self.gaps, self.formatting]
+        """What is made after the first paint, see LATER."""
+        return [getattr(self, name) for name in LATER]
 
 
 def build(services: Services, page: gr.Blocks, tab: gr.Tab) -> None:
     """Lay out the page and wire it. tab: the one it is in; nothing is computed before it is opened."""
     desk = Desk(services)
-    with gr.Column(elem_id="analysis"):
+    with gr.Column(elem_id="analysis", elem_classes="filtered"):
         parts = _layout(services)
     page.load(None, js=script("analysis.js"))
     _wire(desk, parts, tab)
@@ -123,13 +127,13 @@ def _wire(desk: Desk, p: Page, tab: gr.Tab) -> None:
         late = event.then(None, js=js).then(deeper, p.address, p.late, **{**EVENT, **(named or PRIVATE)}, **SLOW)
         late.then(None, js=LATE)
 
-    framed = [p.bar, p.views, p.detail, *p.shown]
+    parts = [*p.shown, *p.late]
+    framed = [p.bar, p.views, p.detail, *parts]
     followed(tab.select(choose, p.address, framed, **{**EVENT, **PRIVATE}), CHOSEN)
-    followed(p.bar.choose(choose, p.address, framed, api_name="analysis_choose", **EVENT), CHOSEN)
-    show_ = p.bar.show(show, p.address, p.shown, api_name="analysis_show", trigger_mode="always_last", **EVENT)
-    followed(show_, api_name="analysis_deeper")
+    followed(p.bar.choose(choose, p.address, framed, api_name="analysis_choose", **LAST, **EVENT), CHOSEN)
+    followed(p.bar.show(show, p.address, parts, api_name="analysis_show", **LAST, **EVENT), api_name="analysis_deeper")
     for view, each in p.tabs.items():
-        followed(each.select(show, p.address, p.shown, **{**EVENT, **PRIVATE, "js": OPENED.format(view)}))
+        followed(each.select(show, p.address, parts, **{**EVENT, **PRIVATE, "js": OPENED.format(view)}, **LAST))
 
 
 def _wire_clips(desk: Desk, p: Page) -> None:
@@ -146,8 +150,8 @@ def _wire_clips(desk: Desk, p: Page) -> None:
     def save(address: str, progress: gr.Progress = PROGRESS) -> str:
         return str(export.save(desk, handlers.look(desk, address), reporter(progress)))
 
-    p.bar.hear(told(hear), p.address, p.detail, api_name="analysis_hear", **EVENT).then(None, js=SETTLED)
-    p.bar.mark(told(mark), p.address, [p.detail, p.clips], **{**EVENT, **PRIVATE}).then(None, js=SETTLED)
+    p.bar.hear(told(hear), p.address, p.detail, api_name="analysis_hear", **LAST, **EVENT).then(None, js=SETTLED)
+    p.bar.mark(told(mark), p.address, [p.detail, p.clips], **{**EVENT, **PRIVATE}).then(None, js=MARKED)
     saved = p.bar.save(
         told(save), p.address, p.file, api_name="analysis_save", **{**EVENT, "show_progress": "full"}, **SLOW,
         show_progress_on=p.headline,
@@ -156,36 +160,46 @@ def _wire_clips(desk: Desk, p: Page) -> None:
 
 
 def _shown(desk: Desk, address: str, visitor: str) -> list[Any]:
-    """Values for Page.shown: the headline and what is in view; a problem in place of them all."""
+    """Values for Page.shown and Page.late: the headline and what is in view; a problem in place of them all.
+
+    What is not in view stays as it is, but for other results or another filter: then it waits until it is opened. And
+    all stays where the visitor has gone on meanwhile: what was asked for then is on its way.
+    """
     skip = gr.skip()
     try:
         at = handlers.look(desk, address)
-        desk.last.put(visitor, at.subject)
-        view = at.view.view
-        lead, charts = handlers.where(at) if view == "where" else (skip, skip)
-        errors = clips_handlers.errors(at) if view == "errors" else skip
-        table = clips_handlers.table(desk, at) if view == "clips" else skip
-        return [handlers.headline(at), lead, charts, errors, table]
+        fresh = handlers.went_on(desk, visitor, at.subject)
+        view, away = at.view.view, WAITING if fresh else skip
+        lead, charts = handlers.where(at) if view == "where" else (away, "" if fresh else skip)
+        errors = clips_handlers.errors(at) if view == "errors" else away
+        table = clips_handlers.table(desk, at) if view == "clips" else away
+        late = [start if fresh and where != view else skip for where, start in LATER.values()]
+        values = [handlers.headline(at), lead, charts, errors, table, *late]
     except AsrDemoError as error:
-        return [markup.problem_html(str(error)), "", "", "", ""]
+        handlers.went_on(desk, visitor, "")
+        return [markup.problem_html(str(error)), *[""] * (4 + len(LATER))]
+    return [skip] * len(values) if handlers.moved_on(desk, visitor, at) else values
 
 
 def _deeper(desk: Desk, address: str, visitor: str) -> Iterator[list[Any]]:
-    """Values for Page.late, the quick ones first; nothing any more once the visitor has gone on to another filter."""
-    makes: list[tuple[int, Callable[[Desk, Look], str]]]
+    """Values for Page.late; nothing any more once the visitor has gone on to another filter. A part that cannot be made
+    says so in its place."""
     try:
         at = handlers.look(desk, address)
-        makes = [(3, clips_handlers.formatting)] if at.view.view == "errors" else []
-        if at.view.view == "where":
-            makes = [(1, handlers.heat), (0, handlers.worst), (2, handlers.gaps)]
-        for place, make in makes:
-            if handlers.moved_on(desk, visitor, at):
-                break
-            values: list[Any] = [gr.skip()] * 4
-            values[place] = make(desk, at)
-            yield values
     except AsrDemoError:  # said in the headline already
-        yield ["", "", "", ""]
+        return
+    makes: dict[str, Callable[[Desk, Look], str]] = {
+        "heat": handlers.heat, "worst": handlers.worst, "gaps": handlers.gaps, "formatting": clips_handlers.formatting
+    }  # fmt: skip
+    for place, (name, (where, _)) in enumerate(LATER.items()):
+        if where != at.view.view or handlers.moved_on(desk, visitor, at):
+            continue
+        try:
+            made = makes[name](desk, at)
+        except AsrDemoError as error:
+            made = findings_html.trouble_html(name, str(error))
+        if not handlers.moved_on(desk, visitor, at):
+            yield [made if each == place else gr.skip() for each in range(len(LATER))]
 
 
 def _detail(desk: Desk, address: str) -> str:

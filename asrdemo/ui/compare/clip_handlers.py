@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +15,13 @@ from asrdemo.ui.services import Services, availability, first_checkpoint
 from asrdemo.ui.shelves import Shelf
 
 if TYPE_CHECKING:
-    from asrdemo.registry import CheckpointSpec
     from evals.score import Score
     from evals.side_by_side import Column
 
 LEAST, MOST = 2, 6
 LETTERS = "ABCDEF"
 TIMED = 1000  # clips times checkpoints whose acoustic time is remembered
+SIZED = 100  # checkpoints whose size in memory is remembered
 _BEAM = "beam:"
 
 
@@ -41,6 +41,15 @@ class Lane:
 
 
 @dataclass(frozen=True)
+class Costs:
+    """What the lanes of all visitors took. seconds: of the acoustic model, by clip and checkpoint; memory: bytes, by
+    checkpoint, for few stay loaded while the lanes of a page go on."""
+
+    seconds: Shelf[float] = field(default_factory=lambda: Shelf(TIMED))
+    memory: Shelf[int] = field(default_factory=lambda: Shelf(SIZED))
+
+
+@dataclass(frozen=True)
 class Take:
     """The clip that all lanes hear. reference: what was read, "" where nobody knows. own: it is the visitor's."""
 
@@ -56,14 +65,14 @@ class Heard:
     """What became of a lane: a transcript, a problem in words, or neither while it waits.
 
     acoustic: seconds that the model took for this clip, also where another lane or visitor paid them; None if nobody
-    timed it. weights: bytes of the checkpoint's weight files.
+    timed it. memory: bytes of the checkpoint as it was loaded, None where that was before this process could see it.
     """
 
     lane: Lane
     transcript: Transcript | None = None
     problem: str = ""
     acoustic: float | None = None
-    weights: int = 0
+    memory: int | None = None
 
     @property
     def speed(self) -> float | None:
@@ -107,10 +116,19 @@ class Laid:
     joined: bool
 
 
-def readings(services: Services) -> list[tuple[str, str]]:
-    """Titles and values of the ways to find the text."""
-    models = [(f"Beam search + {s.title}", _BEAM + s.id) for s in services.registry.language_models.values()]
-    return [("Greedy", "greedy"), ("Beam search, no language model", "beam"), *models]
+def readings(models: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Titles and values of the ways to find the text. models: titles and ids of language models."""
+    beams = [(f"Beam search + {title}", _BEAM + id_) for title, id_ in models]
+    return [("Greedy", "greedy"), ("Beam search, no language model", "beam"), *beams]
+
+
+def titles(services: Services, lane: Lane) -> tuple[str, str]:
+    """The checkpoint and how its text is found, for people. The id of a visitor's language model is shown to nobody."""
+    checkpoint = services.registry.checkpoints.get(lane.checkpoint)
+    lm = lane.reading.removeprefix(_BEAM)
+    model = services.registry.language_models.get(lm) or services.registry.unlisted.get(lm)
+    named = {value: title for title, value in readings([(model.title, model.id)] if model else [])}
+    return checkpoint.title if checkpoint else lane.checkpoint, named.get(lane.reading, "A language model that is gone")
 
 
 def preset(services: Services) -> list[Lane]:
@@ -143,22 +161,22 @@ def begin(services: Services, take: Take, lanes: Sequence[Lane]) -> Comparison:
 
 
 def compare(
-    services: Services, start: Comparison, timed: Shelf[float], progress: Progress | None = None
+    services: Services, start: Comparison, costs: Costs, progress: Progress | None = None
 ) -> Iterator[Comparison]:
     """Lane after lane; what there is after each. The model hears the clip once for each checkpoint; a lane that fails
-    says why, and the others go on. timed: acoustic seconds by clip and checkpoint, of all visitors."""
+    says why, and the others go on."""
     if start.take is None:
         return
     now = start
     for at, waiting in enumerate(start.lanes):
         if progress:
             progress(at, len(start.lanes), f"lane {LETTERS[at]}")
-        heard = _hear(services, start.take, waiting.lane, timed)
+        heard = _hear(services, start.take, waiting.lane, costs)
         now = replace(now, lanes=(*now.lanes[:at], heard, *now.lanes[at + 1 :]))
         yield now
 
 
-def _hear(services: Services, take: Take, lane: Lane, timed: Shelf[float]) -> Heard:
+def _hear(services: Services, take: Take, lane: Lane, costs: Costs) -> Heard:
     try:
         clip = services.clip(take.path, take.name)
         [transcript] = services.transcriber.transcribe([clip], lane.checkpoint, lane.options(services))
@@ -166,19 +184,10 @@ def _hear(services: Services, take: Take, lane: Lane, timed: Shelf[float]) -> He
         return Heard(lane, problem=str(error))
     key = f"{take.path}\n{lane.checkpoint}"
     if transcript.timings.acoustic:
-        timed.put(key, transcript.timings.acoustic)
-    size = weights(services.registry.checkpoint(lane.checkpoint))
-    return Heard(lane, transcript, acoustic=timed.get(key), weights=size)
-
-
-def weights(spec: CheckpointSpec) -> int:
-    """Bytes of the weight files of a checkpoint: what it takes in memory, more or less. 0 where it is not here."""
-    from asrdemo.acoustic.store import fetch
-
-    if not availability(spec)[0]:
-        return 0
-    folder = spec.path or fetch(spec)
-    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+        costs.seconds.put(key, transcript.timings.acoustic)
+    if lane.checkpoint in services.transcriber.cache.loaded():
+        costs.memory.put(lane.checkpoint, services.transcriber.model(lane.checkpoint).bytes)
+    return Heard(lane, transcript, acoustic=costs.seconds.get(key), memory=costs.memory.get(lane.checkpoint))
 
 
 def laid(services: Services, now: Comparison) -> Laid | None:

@@ -137,10 +137,17 @@ def _figures(at: int, lane: Heard, laid: Laid | None) -> str:
     cells += [
         (term("Confidence"), sure, ""),
         (term("Speed"), times(lane.speed), why),
-        (term("Size"), megabytes(lane.weights), ""),
+        (term("Memory"), megabytes(lane.memory), _loaded(lane)),
     ]
     items = "".join(f'<div title="{escape(more)}"><dt>{name}</dt><dd>{value}</dd></div>' for name, value, more in cells)
     return f'<dl class="figures">{items}</dl>'
+
+
+def _loaded(lane: Heard) -> str:
+    """How the checkpoint lies in memory."""
+    if lane.memory is None or lane.transcript is None:
+        return "It had heard this clip before and is no longer in memory"
+    return f"{lane.memory:,} bytes of weights in {lane.transcript.precision} on {lane.transcript.device}"
 
 
 def _below(now: Comparison, laid: Laid) -> str:
@@ -153,5 +160,5 @@ def _below(now: Comparison, laid: Laid) -> str:
         f'<section class="by-word"><h3>Word by word</h3>{rows}<p class="hint">Against {first}: '
         '<b class="sign">≠</b> another word, <b class="sign">−</b> missing, <b class="sign">+</b> added. '
         "Capitals and punctuation are left out, as in scoring.</p></section>"
-        + glossary(("Lane", "WER", "CER", "Confidence", "Speed", "Size", "Greedy", "Beam search"))
+        + glossary(("Lane", "WER", "CER", "Confidence", "Speed", "Memory", "Greedy", "Beam search"))
     )

@@ -50,8 +50,11 @@ class LanesPanel:
     fewer: gr.Button
 
 
-def build(services: Services, examples: Sequence[Example]) -> gr.State:
-    """Lay out and wire. Returns the state that holds the visitor's Comparison."""
+def build(services: Services, examples: Sequence[Example], own: gr.State) -> gr.State:
+    """Lay out and wire. Returns the state that holds the visitor's Comparison.
+
+    own: titles and ids of the language models that the visitor has built.
+    """
     now = gr.State(Comparison(), time_to_live=3 * 3600)
     ways = _ways(services, examples)
     with gr.Row(elem_classes="compare-desk"):
@@ -66,13 +69,13 @@ def build(services: Services, examples: Sequence[Example]) -> gr.State:
             )  # fmt: skip
         with gr.Column(scale=4, min_width=300, elem_classes="side"):
             panel = _panel(services)
-    _wire(services, ways, panel, _wire_panel(panel), now, result, player)
+    _wire(services, ways, panel, _wire_panel(services, panel, own), now, result, player)
     _wire_search(services, ways)
     return now
 
 
 def _ways(services: Services, examples: Sequence[Example]) -> Ways:
-    with gr.Row(elem_classes="compare-ways", equal_height=True):
+    with gr.Row(elem_classes=["ways", "compare-ways"], equal_height=True):
         with gr.Column(scale=8, min_width=320, elem_classes="way"):
             gr.HTML(
                 '<h2>Choose a clip</h2><p class="hint">Each lane writes down what it heard. What was really said is '
@@ -108,7 +111,7 @@ def _ways(services: Services, examples: Sequence[Example]) -> Ways:
 
 def _panel(services: Services) -> LanesPanel:
     lanes = clip_handlers.preset(services)
-    checkpoints, readings = decoder_panel.checkpoints(services), clip_handlers.readings(services)
+    checkpoints, readings = decoder_panel.checkpoints(services), clip_handlers.readings(_models(services, []))
     values: list[Any] = []
     rows = []
     gr.HTML(
@@ -157,10 +160,11 @@ def _wire(
     player: gr.Audio,
 ) -> None:
     """A clip or another lane -> waiting cards at once, then lane after lane. resized: events that change how many."""
-    timed: Shelf[float] = Shelf(clip_handlers.TIMED)
+    costs = clip_handlers.Costs()
 
     def show(found: Comparison) -> str:
-        return clip_html.comparison_html(found, clip_handlers.laid(services, found), titles(services, found))
+        titles = [clip_handlers.titles(services, heard.lane) for heard in found.lanes]
+        return clip_html.comparison_html(found, clip_handlers.laid(services, found), titles)
 
     def start(take: Take, count: int, values: Sequence[Any]) -> tuple[Any, ...]:
         begun = clip_handlers.begin(services, take, clip_handlers.chosen(values, count))
@@ -184,7 +188,7 @@ def _wire(
         return begun, show(begun)
 
     def run(begun: Comparison, progress: gr.Progress = PROGRESS) -> Iterator[tuple[Any, ...]]:
-        for found in clip_handlers.compare(services, begun, timed, reporter(progress)):
+        for found in clip_handlers.compare(services, begun, costs, reporter(progress)):
             yield found, show(found)
 
     common: dict[str, Any] = {"outputs": [now, result, player], "show_progress": "hidden", **PRIVATE}
@@ -202,17 +206,6 @@ def _wire(
         event.success(run, now, [now, result], show_progress="hidden", **MODEL, **PRIVATE)
 
 
-def titles(services: Services, found: Comparison) -> list[tuple[str, str]]:
-    """Of each lane: the checkpoint and how its text is found, for people."""
-    names = {value: title for title, value in clip_handlers.readings(services)}
-    known = services.registry.checkpoints
-    return [
-        (known[h.lane.checkpoint].title if h.lane.checkpoint in known else h.lane.checkpoint,
-         names.get(h.lane.reading, h.lane.reading))
-        for h in found.lanes
-    ]  # fmt: skip
-
-
 def audio_of(services: Services, take: Take) -> bytes | str:
     """What the player plays: the samples that the lanes hear, or the file itself when it is long."""
     from asrdemo.audio import encode_wav
@@ -221,14 +214,23 @@ def audio_of(services: Services, take: Take) -> bytes | str:
     return take.path if clip.duration > PLAYER_WAV_S else encode_wav(clip)
 
 
-def _wire_panel(panel: LanesPanel) -> list[gr.events.Dependency]:
-    """More lanes and fewer; returns both events."""
+def _models(services: Services, own: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Titles and ids of language models, as Transcribe lists them."""
+    return [(title, id_) for title, id_ in decoder_panel.language_models(services, own) if id_]
+
+
+def _wire_panel(services: Services, panel: LanesPanel, own: gr.State) -> list[gr.events.Dependency]:
+    """More lanes and fewer; returns both events. What the visitor builds joins the list of every lane."""
 
     def resize(count: int, step: int) -> tuple[Any, ...]:
         count = min(max(count + step, LEAST), MOST)
         rows = [gr.update(visible=at < count) for at in range(MOST)]
         return count, gr.update(interactive=count < MOST), gr.update(interactive=count > LEAST), *rows
 
+    def listed(mine: list[tuple[str, str]]) -> list[Any]:
+        return [gr.Dropdown(choices=clip_handlers.readings(_models(services, mine))) for _ in panel.rows]
+
+    own.change(listed, own, panel.values[1::2], **QUIET)
     outputs = [panel.count, panel.more, panel.fewer, *panel.rows]
     return [
         panel.more.click(lambda count: resize(count, 1), panel.count, outputs, **QUIET),

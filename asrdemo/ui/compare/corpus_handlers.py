@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode
 
 from asrdemo.errors import ConfigError, NotFoundError, ResultError
+from asrdemo.ui.filter_bar import Menu, menus
 from asrdemo.ui.services import Services
 from evals import filters
 from evals.results import Result
-from evals.scored import Scored
-from evals.together import ErrorGrid, error_grid, families, in_cell, most_changed, unlike
+from evals.scored import Scored, unlike
+from evals.together import ErrorGrid, error_grid, families, in_cell, most_changed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +60,8 @@ class View:
 @dataclass(frozen=True, eq=False)
 class Figures:
     """The answers. overall: evals.slices.slice_table of all clips of the filter; compared, changed: of all clips and
-    the slices, see evals.significance and evals.churn; speeds: RTFx of each result's run, None where it is not known.
+    the slices, see evals.significance and evals.churn; speeds: RTFx of each result on these clips, nan where it is not
+    known.
     """
 
     view: View
@@ -69,19 +71,20 @@ class Figures:
     compared: pd.DataFrame
     changed: pd.DataFrame
     grid: ErrorGrid
-    speeds: tuple[float | None, ...]
+    speeds: tuple[float, ...]
     left_out: int
 
 
 @dataclass(frozen=True)
 class Unlike:
-    """Results that cannot be compared. message: of the first refusal; differences: see evals.together.unlike;
-    possible: names that can be compared with the first."""
+    """Results that cannot be compared. message: of the first refusal; differences: see evals.scored.unlike;
+    possible: names that can be compared with the first; where: the filter."""
 
     names: tuple[str, ...]
     message: str
     differences: tuple[tuple[str, list[str]], ...]
     possible: tuple[str, ...]
+    where: str = ""
 
 
 def choices(services: Services) -> list[tuple[str, str]]:
@@ -132,6 +135,7 @@ def figures(services: Services, view: View) -> Figures:
 
 def _figures(scored: Scored, view: View) -> Figures:
     from evals.churn import churn_table
+    from evals.headline import speeds
     from evals.significance import comparison_table
     from evals.slices import slice_table
 
@@ -139,7 +143,7 @@ def _figures(scored: Scored, view: View) -> Figures:
         raise ConfigError(f"There are no slices by {view.by!r} here; there are: {', '.join(BY)}.")
     mask = masked(scored, view)
     if mask is not None and not mask.any():
-        raise ResultError("No clip is left; take the filter away.")
+        raise ResultError("No clip fits this filter. Take a part of it away.")
     overall = slice_table(scored, (), mask)
     return Figures(
         view=view,
@@ -149,7 +153,7 @@ def _figures(scored: Scored, view: View) -> Figures:
         compared=comparison_table(scored, (view.by,), mask, base=view.base, matched_pairs=False),
         changed=churn_table(scored, (view.by,), mask, base=view.base),
         grid=error_grid(scored, view.base, view.against, mask),
-        speeds=tuple(result.info.get("rtfx") for result in scored.results),
+        speeds=tuple(speeds(scored, mask)),
         left_out=max(scored.left_out),
     )
 
@@ -162,13 +166,21 @@ def masked(scored: Scored, view: View) -> np.ndarray | None:
     return found
 
 
+def offered(services: Services, view: View) -> tuple[Menu, ...]:
+    """What the results can be filtered by; nothing where they cannot be compared."""
+    try:
+        return menus(services.results.scored(view.names)) if len(view.names) >= LEAST else ()
+    except (NotFoundError, ResultError):  # in place of the figures it says why
+        return ()
+
+
 def why_not(services: Services, view: View, message: str) -> Unlike:
     """What keeps the results of a view from being compared, and what could be compared instead."""
     known = {result.name: result for result in services.results.complete()}
     chosen = [known[name] for name in view.names if name in known]
     family = next((f for f in families(list(known.values())) if chosen and chosen[0] in f), [])
     possible = tuple(result.name for result in family if result.name not in view.names[:1])
-    return Unlike(tuple(r.name for r in chosen), message, tuple(unlike(chosen)), possible[: MOST - 1])
+    return Unlike(tuple(r.name for r in chosen), message, tuple(unlike(chosen)), possible[: MOST - 1], view.where)
 
 
 @dataclass(frozen=True)
@@ -273,14 +285,12 @@ def as_file(name: str, text: str) -> dict[str, str]:
 
 
 def asked(view: View, sent: object) -> View:
-    """The view after a click: a script sends another slice or result. Whatever else it sends changes nothing."""
+    """The view after a click: a script sends another result. Whatever else it sends changes nothing."""
     data = sent if isinstance(sent, dict) else {}
-    if isinstance(data.get("where"), str):
-        return replace(view, where=data["where"])
     if isinstance(data.get("against"), str):
         return replace(view, against=data["against"]).settled()
     if isinstance(data.get("pair"), str) and view.names:
-        return replace(view, names=(view.names[0], data["pair"])).settled()
+        return replace(view, names=(view.names[0], data["pair"]), where="").settled()
     return view
 
 

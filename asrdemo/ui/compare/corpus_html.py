@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from asrdemo.errors import ConfigError
 from asrdemo.ui.compare.charts import Point, change_bar, grid_chart, interval_bar, send, speed_chart
-from asrdemo.ui.compare.corpus_handlers import BY, Figures, Unlike, address
+from asrdemo.ui.compare.corpus_handlers import BY, Figures, Unlike, View, address
 from asrdemo.ui.compare.markup import glossary, percent, points, run_mark, term, times
+from asrdemo.ui.filter_bar import Menu, chips_html, fields_html
 from evals import filters
 
 if TYPE_CHECKING:
@@ -22,6 +25,16 @@ EMPTY = (
     "evaluation on the Error analysis page or with <code>python -m evals run</code>.</p></div>"
 )
 LOADING = '<div class="empty loading"><p><span class="pulse" aria-hidden="true"></span> Reading the results …</p></div>'
+
+
+def bar_html(menus: Sequence[Menu], view: View) -> str:
+    """The filter bar, filled in by static/compare_link.js; nothing where there is nothing to filter."""
+    if not menus:
+        return ""
+    return (
+        f'<form class="picker" role="search" aria-label="Filter" data-filter="{escape(view.where)}">'
+        f"{fields_html(menus, view.names)}</form>"
+    )
 
 
 def figures_html(found: Figures) -> str:
@@ -42,17 +55,11 @@ def _whole(found: Figures, name: str) -> Any:
 
 
 def _verdict(found: Figures) -> str:
-    view = found.view
-    where = ""
-    if view.where:
-        said = escape(filters.describe(filters.parse(view.where)))
-        undo = f'<button type="button" class="chip" {send({"where": ""})}>Only {said} <span aria-hidden="true">✕</span>'
-        where = f'{undo}<span class="sr-only"> take this filter away</span></button>'
     missing = f" {found.left_out:,} clips are not in all results and are left out." if found.left_out else ""
     return (
         f'<header><p class="verdict" role="status">{_sentence(found)}</p>'
-        f'<p class="hint">{found.clips:,} clips of {found.speakers:,} speakers, heard by every result.{missing} {where}'
-        "</p></header>"
+        f'<p class="hint">{found.clips:,} clips of {found.speakers:,} speakers, heard by every result.{missing}</p>'
+        f"{chips_html(filters.parse(found.view.where))}</header>"
     )
 
 
@@ -179,7 +186,7 @@ def _slice(found: Figures, name: str, runs: dict[str, Any]) -> str:
     first = next(iter(runs.values()))
     title = escape(name)
     if first.where:
-        title = f'<button type="button" {send({"where": first.where})}>{title}</button>'
+        title = f'<button type="button" data-where="{escape(first.where)}">{title}</button>'
     head = f'<th scope="row">{title}</th><td class="n">{first.clips:,.0f}</td><td class="n">{first.speakers:,}</td>'
     if first.status != "ok":
         lacks = f'<td colspan="{len(found.view.names)}" class="none">too little: {escape(first.reason)}</td>'
@@ -263,15 +270,15 @@ def _speed(found: Figures) -> str:
     dots = [
         Point(row.run, at, speed, row.wer, row.low, row.high)
         for at, row in enumerate(_rows(found.overall))
-        if (speed := found.speeds[at]) and math.isfinite(row.wer)
+        if math.isfinite(speed := found.speeds[at]) and math.isfinite(row.wer)
     ]
     if not dots:
         body = '<p class="none">These results do not say how long they took.</p>'
     else:
         body = speed_chart(dots)
     return (
-        f'<section><h3>Speed against accuracy</h3><p class="hint">{term("Speed")} of each run as it was made: '
-        f"compare only runs of one machine.</p>{body}</section>"
+        f'<section><h3>Speed against accuracy</h3><p class="hint">{term("Speed")} on these clips, when each result was '
+        f"made: compare only runs of one machine.</p>{body}</section>"
     )
 
 
@@ -293,17 +300,25 @@ def unlike_html(found: Unlike) -> str:
         f'<button type="button" class="chip" {send({"pair": name})}>{first} with {escape(name)}</button>'
         for name in found.possible
     )
-    way_out = f'<p class="ways-out">Can be compared: {pairs}</p>' if pairs else ""
+    way_out = f'<p class="ways-out">Can be compared: {pairs}</p>' if pairs and not found.where else ""
     if not table:
         return (
-            f'<article class="unlike" role="alert"><h3>Nothing to compare</h3><p>{escape(found.message)}</p>{way_out}'
-            "</article>"
+            f'<article class="unlike" role="alert"><h3>Nothing to compare</h3><p>{escape(found.message)}</p>'
+            f"{_way_back(found.where)}{way_out}</article>"
         )
     return (
         f'<article class="unlike" role="alert"><h3>These results cannot be compared</h3><p>{_why(found)}</p>{table}'
         f'{way_out}<details class="glossary"><summary>In full</summary><p>{escape(found.message)}</p></details>'
         "</article>"
     )
+
+
+def _way_back(where: str) -> str:
+    """How to take the filter away, if there is one."""
+    try:
+        return chips_html(filters.parse(where)) if where else ""
+    except ConfigError:  # the message says what is wrong with it
+        return '<p><button type="button" class="chip" data-clear>Show all clips</button></p>'
 
 
 def _why(found: Unlike) -> str:

@@ -1,4 +1,4 @@
-"""Whole results against each other: layout and wiring. What happens on an event is in compare_corpus_handlers.py."""
+"""Whole results against each other: layout and wiring. What happens on an event is in corpus_handlers.py."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from asrdemo.ui.services import Services
 from asrdemo.ui.theme import script
 from asrdemo.ui.wiring import PLAIN, PRIVATE, told
 
-CALL: dict[str, Any] = {"show_progress": "minimal", **PRIVATE}
+CALL: dict[str, Any] = {"show_progress": "minimal", "api_visibility": "undocumented"}
 
 
 @dataclass(frozen=True)
 class Parts:
     """The components. view, cell: states, what is looked at and which clips are listed; link: the address that the
-    visitor came with, once."""
+    visitor came with, once; where: the filter, sent by a script."""
 
     view: gr.State
     cell: gr.State
     link: gr.Textbox
+    where: gr.Textbox
     results: gr.Dropdown
     base: gr.Dropdown
     by: gr.Dropdown
+    bar: gr.HTML
     figures: gr.HTML
     player: gr.Audio
     clips: gr.HTML
@@ -38,7 +40,8 @@ class Parts:
 
 def build(services: Services, tab: gr.Tab) -> None:
     """Lay out and wire. Results are read when the tab is chosen, so that the first page stays quick."""
-    parts = _lay_out()
+    with gr.Column(elem_id="whole-corpus", elem_classes="filtered"):
+        parts = _lay_out()
     _wire(services, tab, parts)
     _wire_clips(services, parts)
 
@@ -55,6 +58,7 @@ def _lay_out() -> Parts:
             [(title[:1].upper() + title[1:], name) for name, title in BY.items()], value=View.by, label="Look by",
             filterable=False, scale=2, min_width=180, elem_id="corpus-by",
         )  # fmt: skip
+    bar = gr.HTML("", js_on_load=script("compare_bar.js"), elem_id="corpus-bar", **PLAIN)
     figures = gr.HTML(
         corpus_html.LOADING,
         js_on_load=script("compare.js"),
@@ -70,50 +74,54 @@ def _lay_out() -> Parts:
         autoplay=True, waveform_options=gr.WaveformOptions("#9aa9b8", "#2a78b5"),
     )  # fmt: skip
     clips = gr.HTML("", js_on_load=script("compare.js"), elem_id="corpus-clips", elem_classes="sheet", **PLAIN)
-    link = gr.Textbox(visible=False)
-    return Parts(gr.State(View()), gr.State(None), link, results, base, by, figures, player, clips, downloads)
+    link, where = gr.Textbox(visible=False, label="address"), gr.Textbox(visible=False, label="filter")
+    states = gr.State(View()), gr.State(None)
+    return Parts(*states, link, where, results, base, by, bar, figures, player, clips, downloads)
 
 
 def _wire(services: Services, tab: gr.Tab, p: Parts) -> None:
-    """Another choice, or a click on a slice -> everything anew."""
-    outputs = [p.view, p.cell, p.results, p.base, p.by, p.figures, p.clips]
+    """Another choice, another filter, or a click on a figure -> everything anew.
 
-    def shown(view: View) -> tuple[Any, ...]:
+    The filter is kept by the browser (static/compare_link.js), which sends it along; the bar is drawn anew with other
+    results only, for somebody may be typing in it.
+    """
+    outputs = [p.view, p.cell, p.results, p.base, p.by, p.bar, p.figures, p.clips]
+
+    def shown(view: View, before: View | None = None) -> list[Any]:
         view = view.settled()
         names = list(view.names)
-        return (
-            view, None, gr.Dropdown(corpus_handlers.choices(services), value=names),
-            gr.Dropdown(names, value=view.base),
-            view.by, *_html(services, view),
-        )  # fmt: skip
+        same = before is not None and before.names == view.names
+        bar = gr.skip() if same else corpus_html.bar_html(corpus_handlers.offered(services, view), view)
+        results = gr.skip() if same else gr.Dropdown(corpus_handlers.choices(services), value=names)
+        return [view, None, results, gr.Dropdown(names, value=view.base), view.by, bar, *_html(services, view)]
 
-    def opened(view: View, link: str) -> tuple[Any, ...]:
+    def opened(view: View, link: str) -> list[Any]:
         asked = corpus_handlers.of_address(link or "")
         return shown(asked if asked.names else view if view.names else corpus_handlers.preset(services))
 
-    def changed(view: View, names: list[str], base: str, by: str) -> tuple[Any, ...]:
-        where = view.where if corpus_handlers.names_of(names) == view.names else ""
-        return shown(View(corpus_handlers.names_of(names), base or "", view.against, by, where))
+    def changed(view: View, names: list[str], base: str, by: str, where: str) -> list[Any]:
+        chosen = corpus_handlers.names_of(names)
+        kept = where if chosen == view.names else ""  # other results may have other columns
+        return shown(View(chosen, base or "", view.against, by, kept), view)
 
-    def clicked(event: gr.EventData, view: View) -> tuple[Any, ...]:
+    def clicked(event: gr.EventData, view: View) -> list[Any]:
         cell = corpus_handlers.cell_of(event._data)
         if cell is None:
-            return shown(corpus_handlers.asked(view, event._data))
-        return (
-            *(gr.skip() for _ in outputs[:1]),
-            cell,
-            *(gr.skip() for _ in outputs[2:6]),
-            _clips(services, view, cell, 0),
-        )
+            return shown(corpus_handlers.asked(view, event._data), view)
+        values: list[Any] = [gr.skip()] * len(outputs)
+        values[1], values[-1] = cell, _clips(services, view, cell, 0)
+        return values
 
     tab.select(
-        told(opened), [p.view, p.link], outputs, js="(view) => [view, window.asrdemoCompare?.asked() ?? '']", **CALL
-    )
-    gr.on(
-        [p.results.input, p.base.input, p.by.input], told(changed), [p.view, p.results, p.base, p.by], outputs,
-        show_progress_on=p.figures, trigger_mode="always_last", **CALL,
+        told(opened), [p.view, p.link], outputs, api_name="compare_open",
+        js="(view) => [view, window.asrdemoCompare.asked()]", **CALL,
     )  # fmt: skip
-    p.figures.click(told(clicked), p.view, outputs, show_progress_on=p.figures, **CALL)
+    gr.on(
+        [p.results.input, p.base.input, p.by.input, p.bar.click], told(changed),
+        [p.view, p.results, p.base, p.by, p.where], outputs, show_progress_on=p.figures, trigger_mode="always_last",
+        api_name="compare_change", js="(...values) => [...values.slice(0, 4), window.asrdemoCompare.filter()]", **CALL,
+    )  # fmt: skip
+    p.figures.click(told(clicked), p.view, outputs, show_progress_on=p.figures, **{**CALL, **PRIVATE})
 
 
 def _html(services: Services, view: View) -> tuple[str, str]:

@@ -15,7 +15,8 @@ TERMS = {
     "CER": "Character error rate: the same, counted in letters. Lower is better.",
     "Confidence": "How sure the model is of its words, on average. Calibrated for the demo checkpoint only.",
     "Speed": "Seconds of audio worked through in one second (RTFx). Higher is faster.",
-    "Size": "Size of the model's weight files: about what it takes in memory.",
+    "Memory": "What the checkpoint's weights take as they are loaded here, in their number format. The tables of a "
+    "language model come on top: it does not tell how large they are.",
     "Interval": "With other speakers of the same kind, the number would lie in this range 95 times out of 100.",
     "Difference": "This result's word errors less the baseline's, on the same clips. Below zero is better.",
     "Chance": "How often a difference this large would come about if both were equally good (p, Holm-corrected for "
@@ -58,8 +59,8 @@ def times(speed: float | None) -> str:
     return f"{speed:,.0f}×" if speed >= 10 else f"{speed:.1f}×"
 
 
-def megabytes(size: int) -> str:
-    """Bytes for people."""
+def megabytes(size: int | None) -> str:
+    """Bytes for people; a dash for none."""
     if not size:
         return "–"
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6))} MB"

@@ -13,11 +13,11 @@ from asrdemo.ui.theme import script
 from asrdemo.ui.vote import tab as vote_tab
 
 
-def build(services: Services, examples: Sequence[Example], page: gr.Blocks) -> None:
-    """Lay out the three parts and wire them."""
+def build(services: Services, examples: Sequence[Example], page: gr.Blocks, own: gr.State) -> None:
+    """Lay out the three parts and wire them. own: titles and ids of the language models that the visitor has built."""
     with gr.Tabs(elem_id="compare-parts"):
         with gr.Tab("One clip", id="compare-clip"):
-            compared = clip_tab.build(services, examples)
+            compared = clip_tab.build(services, examples, own)
         with gr.Tab("Whole corpus", id="compare-corpus") as corpus:
             corpus_tab.build(services, corpus)
         with gr.Tab("Blind vote", id="compare-vote") as vote:

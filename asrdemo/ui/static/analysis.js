@@ -1,17 +1,18 @@
 // The Error analysis page. All its state is the address (see analysis_state.py): a click changes the address, then asks
-// the server for the parts of the page that depend on it. Runs once when the page loads.
+// the server for the parts of the page that depend on it. The filter's part of it is in filter_bar.js. Runs once when
+// the page loads.
 () => {
   const TAB = "analysis";
+  const bar = window.asrdemoFilter;
   const VIEW = ["view", "by", "heat", "unit", "said", "heard", "sort", "page", "open"];
   const OWN = ["tab", "results", ...VIEW];
   const asked = new URLSearchParams(location.search);
   let state = new URLSearchParams(asked.get("tab") === TAB ? location.search : "");
-  let ready = false, awaited = "", settledOn = "", trigger = null, extra = "", focus = null, typing = null;
+  let ready = false, awaited = "", settledOn = "", trigger = null, extra = "", focus = null;
   state.delete("tab");
   state.delete("__theme");
 
   const root = () => document.getElementById("analysis");
-  const column = (key) => key.replace(/\.(not|min|max|below|unknown|has)$/, "");
   const tabButton = () => document.querySelector("#tabs [role=tab][data-tab-id=analysis]")
     || [...document.querySelectorAll("#tabs [role=tab]")].find((b) => b.textContent.trim() === "Error analysis");
   const inView = () => root()?.offsetParent != null;
@@ -37,16 +38,9 @@
   // A filter change starts the tables anew from their first page
   const changed = () => (state.delete("page"), state.delete("open"));
 
-  // The form's fields have the names of the address: what they say replaces what the address said under those names
   function fromForm(form) {
-    const fields = [...form.elements].filter((e) => e.name);
-    const own = new Set(fields.map((e) => e.name));
     const before = state.getAll("results").join("\n");
-    const next = new URLSearchParams([...state].filter(([key]) => !own.has(key)));
-    for (const e of fields) {
-      if (e.type === "checkbox" ? e.checked : e.value !== "") next.append(e.name, e.value);
-    }
-    state = next;
+    state = bar.fromForm(state, form);
     changed();
     if (state.getAll("results").join("\n") === before) return go("show");
     dropFilters(); // other results may have other columns
@@ -56,10 +50,7 @@
   const dropFilters = () => (state = new URLSearchParams([...state].filter(([key]) => OWN.includes(key))));
 
   function where(query) {
-    const added = new URLSearchParams(query);
-    const columns = new Set([...added.keys()].map(column));
-    state = new URLSearchParams([...state].filter(([key]) => OWN.includes(key) || !columns.has(column(key))));
-    for (const [key, value] of added) state.append(key, value);
+    state = bar.added(state, query);
     changed();
   }
 
@@ -70,10 +61,7 @@
     }
   }
 
-  const without = (pairs) => {
-    const gone = [...new URLSearchParams(pairs)].map(([key, value]) => `${key}=${value}`);
-    state = new URLSearchParams([...state].filter(([key, value]) => !gone.includes(`${key}=${value}`)));
-  };
+  const without = (pairs) => (state = bar.without(state, pairs));
 
   function toggle(pair) {
     const [key, value] = [...new URLSearchParams(pair)][0];
@@ -110,9 +98,6 @@
     seek(event);
     const main = event.target.closest("#tabs > .tab-wrapper [role=tab], #tabs > div > .tab-container [role=tab]");
     if (main && main.closest("#analysis") === null && main !== tabButton()) leave();
-    for (const open of document.querySelectorAll("#analysis .drop[open]")) {
-      if (!open.contains(event.target)) open.open = false;
-    }
     const button = event.target.closest("#analysis button, #analysis a[data-go]");
     const act = button && Object.keys(acts).find((name) => name in button.dataset);
     if (!act) return;
@@ -121,28 +106,13 @@
     acts[act](button);
   });
 
-  document.addEventListener("keydown", (event) => {
-    const open = event.key === "Escape" && event.target.closest?.("#analysis .drop[open]");
-    if (!open) return;
-    open.open = false;
-    open.querySelector("summary").focus();
+  bar.listen("#analysis", fromForm);
+  document.addEventListener("change", (event) => {
+    const field = event.target;
+    if (!field.closest?.("#analysis")) return;
+    if (field.dataset.heat !== undefined) heat();
+    if (field.dataset.sort !== undefined) (set(`sort=${field.value}&-page=`), go());
   });
-
-  document.addEventListener("submit", (event) => event.target.closest("#analysis") && event.preventDefault());
-  for (const name of ["input", "change"]) {
-    document.addEventListener(name, (event) => {
-      const field = event.target;
-      if (!field.closest?.("#analysis")) return;
-      if (field.dataset.heat !== undefined) return name === "change" && heat();
-      if (field.dataset.sort !== undefined) return name === "change" && (set(`sort=${field.value}&-page=`), go());
-      const form = field.closest("form.picker");
-      if (!form) return;
-      const boxes = field.type === "checkbox";
-      if (boxes !== (name === "change")) return;
-      clearTimeout(typing);
-      typing = setTimeout(() => fromForm(form), boxes ? 0 : 350);
-    });
-  }
 
   // A clip opens at the bottom of the page. What is to be played waits until the server has sent the clip.
   const detail = () => document.getElementById("analysis-detail");
@@ -266,26 +236,13 @@
   };
   window.asrdemoAnalysis.download = download;
 
-  // Fields show what the address says; each little panel counts what is chosen in it
   function sync() {
     const form = root()?.querySelector("form.picker");
     if (!form) return;
-    for (const e of form.elements) {
-      if (!e.name || e === document.activeElement && e.type !== "checkbox") continue;
-      const said = state.getAll(e.name);
-      if (e.name === "results" && !said.length) continue;
-      if (e.type === "checkbox") e.checked = said.includes(e.value);
-      else e.value = said[0] ?? "";
-    }
+    bar.show(state, form);
     if (!state.has("results")) { // what the page chose belongs to the address, too
       for (const e of form.querySelectorAll("[name=results]:checked")) state.append("results", e.value);
       if (inView()) write();
-    }
-    for (const drop of form.querySelectorAll(".drop:not(.results)")) {
-      const fields = [...drop.querySelectorAll("input")];
-      const count = fields.filter((e) => (e.type === "checkbox" ? e.checked : e.value !== "")).length;
-      drop.querySelector(".count").textContent = count || "";
-      drop.classList.toggle("used", count > 0);
     }
   }
 

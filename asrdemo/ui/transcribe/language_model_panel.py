@@ -47,9 +47,12 @@ def _form() -> Form:
         )
 
 
-def build(panel: Panel, services: Services) -> list[gr.events.Dependency]:
-    """Lay out and wire. The returned events end once another model is chosen in the decoder panel."""
-    own, last = gr.State([]), gr.State(None)
+def build(panel: Panel, services: Services, own: gr.State) -> list[gr.events.Dependency]:
+    """Lay out and wire. The returned events end once another model is chosen in the decoder panel.
+
+    own: titles and ids of what this visitor has built, the latest first.
+    """
+    last = gr.State(None)
     form, chosen = _form(), [panel.kind, panel.lm]
 
     def run(

@@ -44,8 +44,8 @@ class Results:
     beside: gr.HTML
 
 
-def build(services: Services, examples: Sequence[Example], page: gr.Blocks) -> None:
-    """Lay out the page and wire it."""
+def build(services: Services, examples: Sequence[Example], page: gr.Blocks, own: gr.State) -> None:
+    """Lay out the page and wire it. own: titles and ids of the language models that the visitor builds here."""
     work = gr.State(Work(), time_to_live=3 * 3600)
     ways = _ways(examples)
     with gr.Row(elem_id="desk"):
@@ -53,7 +53,7 @@ def build(services: Services, examples: Sequence[Example], page: gr.Blocks) -> N
             results = _results()
         with gr.Column(scale=4, min_width=300, elem_id="settings"):
             panel = decoder_panel.build(services)
-            built = language_model_panel.build(panel, services)
+            built = language_model_panel.build(panel, services, own)
     weighed = decoder_panel.wire(panel, services)
     _wire_sources(services, examples, ways, panel, work, results)
     adopted = _wire_settings(services, panel, built, weighed, work, results)
@@ -62,7 +62,7 @@ def build(services: Services, examples: Sequence[Example], page: gr.Blocks) -> N
 
 
 def _ways(examples: Sequence[Example]) -> Ways:
-    with gr.Row(elem_id="ways", equal_height=True):
+    with gr.Row(elem_id="ways", elem_classes="ways", equal_height=True):
         with gr.Column(scale=6, min_width=320, elem_classes="way"):
             gr.HTML("<h2>Try an example (synthetic speech)</h2>", **PLAIN)
             cards = gr.HTML(
@@ -72,13 +72,13 @@ def _ways(examples: Sequence[Example]) -> Ways:
             gr.HTML('<h2>Speak</h2><p class="hint">Record, then stop: the text comes by itself.</p>', **PLAIN)
             recorder = gr.Audio(
                 sources=["microphone"], type="filepath", show_label=False, label="Microphone", elem_id="recorder",
-                buttons=[], editable=False,
+                elem_classes="recorder", buttons=[], editable=False,
             )  # fmt: skip
         with gr.Column(scale=3, min_width=240, elem_classes="way"):
             gr.HTML('<h2>Upload</h2><p class="hint">One file or several: wav, mp3, flac, ogg, m4a …</p>', **PLAIN)
             upload = gr.File(
                 file_count="multiple", file_types=AUDIO_TYPES, type="filepath", show_label=False, label="Audio files",
-                elem_id="upload", height=112,
+                elem_id="upload", elem_classes="upload", height=112,
             )  # fmt: skip
     return Ways(cards, recorder, upload)
 

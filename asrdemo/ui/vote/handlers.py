@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import secrets
 from collections.abc import Sequence
@@ -67,6 +68,8 @@ def of_result(result: Result) -> Contender:
 def of_lane(services: Services, checkpoint: str, options: DecoderOptions) -> Contender:
     """What a lane's text came from; the same contender as a result with the same weights and settings."""
     identity = services.transcriber.identity(checkpoint)
+    if options.lm and options.lm in services.registry.unlisted:  # its id lets one use it; votes are seen by all
+        options = replace(options, lm=f"own-{hashlib.sha256(options.lm.encode()).hexdigest()[:8]}")
     return Contender(
         checkpoint,
         identity.fingerprint if identity else "",

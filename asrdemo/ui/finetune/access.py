@@ -1,0 +1,82 @@
+"""Who may use the Fine-tune page. Every event asks, also when a program calls it: hiding a button closes nothing.
+
+On a Space (SPACE_ID is set) only its owner, or members of the organisation that owns it, as Hugging Face's sign-in
+says. Elsewhere there is no sign-in that could be trusted (Gradio plays one), and the setting alone decides.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from asrdemo.errors import AsrDemoError
+from asrdemo.finetune import recipe as recipes
+from asrdemo.finetune.recipe import Recipe
+from asrdemo.settings import ROOT, Settings
+
+RECIPES = ROOT / "recipes"
+DEMO_MINUTES = 6.0
+Profile = Mapping[str, Any]
+"""What Hugging Face says of a visitor who has signed in: a gr.OAuthProfile, which is a dict."""
+
+_OFF = (
+    "Fine-tuning is turned off here (ASRDEMO_FINETUNE=off). On a machine of your own, ASRDEMO_FINETUNE=on turns it on; "
+    "the command line always works: python -m asrdemo finetune start recipes/demo-en-tuned.yaml"
+)
+_STRANGER = (
+    "Training takes this Space's machine for minutes to hours, so only {owner} can start, stop and see runs here. "
+    "{sign} Duplicate the Space, or run the app on a machine of your own, to train yourself."
+)
+
+
+class ClosedError(AsrDemoError):
+    """This visitor may not do this here."""
+
+
+def check(settings: Settings, profile: Profile | None) -> None:
+    """Raises ClosedError for a visitor to whom the page is closed."""
+    if settings.finetune == "off":
+        raise ClosedError(_OFF)
+    owner = space_owner()
+    if owner and not _belongs(profile, owner):
+        sign = f"You are signed in as {profile.get('preferred_username')}." if profile else "Sign in if that is you."
+        raise ClosedError(_STRANGER.format(owner=f"{owner} (or a member, if that is an organisation)", sign=sign))
+
+
+def limited(settings: Settings, recipe: Recipe) -> Recipe:
+    """The recipe as it may run here: on a demo only those under recipes/ that fine-tune, for DEMO_MINUTES at most.
+
+    Raises ClosedError for any other.
+    """
+    if settings.finetune != "demo":
+        return recipe
+    allowed = [shipped for path in sorted(RECIPES.glob("*.yaml")) if (shipped := recipes.load(path)).base]
+    if not any(_unnamed(recipe) == _unnamed(shipped) for shipped in allowed):
+        raise ClosedError(
+            f"This is a demo: it trains {', '.join(each.name for each in allowed) or 'nothing'} as they are; only name "
+            "and minutes may differ. ASRDEMO_FINETUNE=on on a machine of your own trains everything."
+        )
+    minutes = min(recipe.batches.max_minutes or DEMO_MINUTES, DEMO_MINUTES)
+    return dataclasses.replace(recipe, batches=dataclasses.replace(recipe.batches, max_minutes=minutes))
+
+
+def space_owner() -> str:
+    """Who owns the Space this runs on; "" elsewhere."""
+    return os.environ.get("SPACE_ID", "").partition("/")[0]
+
+
+def can_sign_in() -> bool:
+    """Whether this Space offers Hugging Face's sign-in (`hf_oauth: true` in README.md)."""
+    return bool(space_owner() and os.environ.get("OAUTH_CLIENT_ID"))
+
+
+def _belongs(profile: Profile | None, owner: str) -> bool:
+    names = [(profile or {}).get("preferred_username")]
+    names += [each.get("preferred_username") for each in (profile or {}).get("orgs") or () if isinstance(each, dict)]
+    return owner.casefold() in {str(name).casefold() for name in names if name}
+
+
+def _unnamed(recipe: Recipe) -> Recipe:
+    return dataclasses.replace(recipe, name="", batches=dataclasses.replace(recipe.batches, max_minutes=0.0))

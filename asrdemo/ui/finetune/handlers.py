@@ -1,0 +1,256 @@
+"""Making, checking and starting a recipe from the page, as plain functions."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from asrdemo import process
+from asrdemo.errors import AsrDemoError, ConfigError, NotFoundError
+from asrdemo.finetune import recipe as recipes
+from asrdemo.finetune import runs, schema
+from asrdemo.finetune.recipe import Recipe
+from asrdemo.types import Progress
+from asrdemo.ui.finetune import access, form, markup
+from asrdemo.ui.finetune.form import Form, Offer
+from asrdemo.ui.finetune.history import History
+from asrdemo.ui.services import Services
+from asrdemo.ui.shelves import Shelf
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PRECHECK = "precheck.json"
+FIRST = "recipe:demo-en-tuned.yaml"
+MOST_VALUES = 300  # of a column that are offered
+_ASKED = {"accents": "accents", "gender": "genders", "age": "ages"}
+"""Columns of Error analysis -> fields of the form."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What the events share. reports: prechecks by recipe; offers: what corpora have; histories: metrics of runs."""
+
+    services: Services
+    reports: Shelf[dict[str, Any]] = field(default_factory=lambda: Shelf(100))
+    offers: Shelf[Offer] = field(default_factory=lambda: Shelf(20, seconds=600))
+    histories: Shelf[History] = field(default_factory=lambda: Shelf(20))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A recipe and what the page says of it. form: None where the text is no recipe, then `verdict` says why; plain:
+    whether the form says everything about its clips. can_start; may_anyway: warnings may be overruled."""
+
+    text: str
+    form: Form | None
+    offer: Offer
+    verdict: str
+    report: str
+    plain: bool = True
+    can_start: bool = False
+    may_anyway: bool = False
+
+
+def sources(desk: Desk) -> list[tuple[str, str]]:
+    """What a recipe may start from: those that are shipped, and what earlier runs were made of."""
+    shipped = [(f"Recipe: {path.stem}", f"recipe:{path.name}") for path in sorted(access.RECIPES.glob("*.yaml"))]
+    shipped.sort(key=lambda each: each[1] != FIRST)
+    return shipped + [(f"Run: {run.name}", f"run:{run.name}") for run in runs.runs(desk.services.settings.home)[:100]]
+
+
+def opened(desk: Desk, source: str) -> str:
+    """The text of a recipe to start from: a shipped one as it is, a run's ready to be changed. Raises NotFoundError."""
+    kind, _, name = source.partition(":")
+    if kind == "run":
+        return form.dump(runs.clone(desk.services.settings.home, name, {}))
+    if source not in [value for _, value in sources(desk)]:
+        raise NotFoundError(f"There is no recipe {name[:100]!r} to start from.")
+    return (access.RECIPES / name).read_text(encoding="utf-8")
+
+
+def from_slice(desk: Desk, query: str) -> tuple[str, str]:
+    """A recipe for what an address of Error analysis names, and a note on it; empty where it names no slice.
+
+    query: such as accents=Scottish+English&checkpoint=demo-en&corpus=demo-corpus. Raises NotFoundError.
+    """
+    asked = parse_qs(query.removeprefix("?"))
+    checkpoint, corpus = (asked.pop(name, [""])[0] for name in ("checkpoint", "corpus"))
+    if not checkpoint or not corpus:
+        return "", ""
+    registry = desk.services.registry
+    folder = corpus if corpus in registry.corpora else registry.corpus(corpus).id
+    offer = offered(desk, folder)
+    chosen = {field: tuple(v for v in asked.pop(name, []) if v) for name, field in _ASKED.items()}
+    known = {field: tuple(v for v in values if v not in offer.others(field, values)) for field, values in chosen.items()}
+    missing = {f: [v for v in vs if v not in dict(getattr(offer, f))] for f, vs in known.items()}
+    known = {f: tuple(v for v in vs if v not in missing[f]) for f, vs in known.items()}
+    data = _template(desk, checkpoint)
+    name = form.slug(f"{checkpoint} {' '.join(v for vs in known.values() for v in vs)}") or "fine-tuned"
+    before = Form(minutes=data.get("batches", {}).get("max_minutes", Form.minutes))
+    after = dataclasses.replace(before, name=name, base=checkpoint, corpus=folder, **known)
+    data = form.applied(data, before, after, offer)
+    left = sorted(name.partition(".")[0] for name in asked if name not in ("tab", "run", "results", "view", "__theme"))
+    return form.dump(data), markup.slice_note(after, left, [v for vs in missing.values() for v in vs])
+
+
+def _template(desk: Desk, checkpoint: str) -> dict[str, Any]:
+    """What a recipe from a slice begins with: the shipped one of that base, else the least there is."""
+    spec = desk.services.registry.checkpoint(checkpoint)
+    for path in sorted(access.RECIPES.glob("*.yaml")):
+        data, made = form.parse(path.read_text(encoding="utf-8"))
+        if made.base and made.base.checkpoint == checkpoint:
+            return {key: value for key, value in data.items() if key not in ("publish", "train", "dev", "test")}
+    start = {"name": "", "base": {"checkpoint": checkpoint}, "language": spec.language, "normalisation": spec.profile}
+    return {**start, "batches": {"max_minutes": 60.0}}
+
+
+def offered(desk: Desk, folder: str) -> Offer:
+    """What a corpus has to choose from; nothing where it cannot be opened, which the check says."""
+    kept = desk.offers.get(folder)
+    if kept is None:
+        try:
+            kept = _offer(folder)
+        except AsrDemoError:
+            return Offer()
+        desk.offers.put(folder, kept)
+    return kept
+
+
+def _offer(folder: str) -> Offer:
+    from asrdemo.finetune.select import corpus_of
+
+    opened = corpus_of(recipes.DevCorpus("offer", folder))
+    if "train" not in opened.splits:
+        return Offer(splits=tuple(opened.splits))
+    train = opened.table("train")
+    dev = opened.table("dev") if "dev" in opened.splits else train[:0]
+    return Offer(
+        **{f"{name}s".replace("accentss", "accents"): _values(train, name) for name in ("accents", "gender", "age")},
+        dev_accents=tuple(value for value, _ in _values(dev, "accents")),
+        splits=tuple(opened.splits),
+    )
+
+
+def _values(frame: pd.DataFrame, column: str) -> tuple[tuple[str, int], ...]:
+    """(value, clips) of a column, most clips first; a clip of several accents counts for each."""
+    from asrdemo.corpus.accents import SEPARATOR
+
+    counts: dict[str, int] = {}
+    for value, clips in frame[column].value_counts().items():
+        for each in str(value).split(SEPARATOR) if clips else ():
+            counts[each] = counts.get(each, 0) + int(clips)
+    return tuple(sorted(counts.items(), key=lambda each: -each[1])[:MOST_VALUES])
+
+
+def show(desk: Desk, text: str, anyway: bool = False) -> Shown:
+    """What the page says of a text that is or is not a recipe. Raises nothing: what is wrong is shown in place."""
+    try:
+        _, recipe = form.parse(text)
+        limited = access.limited(desk.services.settings, recipe)
+    except AsrDemoError as error:
+        return Shown(text, None, Offer(), markup.verdict_wrong(str(error)), "")
+    offer = offered(desk, recipe.train[0].folder)
+    report = desk.reports.get(key(limited))
+    states = {row["state"] for row in report["rows"]} if report else set()
+    good = report is not None and "block" not in states
+    return Shown(
+        text,
+        form.read(recipe),
+        offer,
+        markup.verdict(recipe, limited),
+        markup.report_html(report) if report else markup.UNCHECKED,
+        form.plain(recipe, offer),
+        good and (anyway or "warn" not in states),
+        good and "warn" in states,
+    )
+
+
+def edited(desk: Desk, text: str, after: Form) -> str:
+    """The text after a change in the form. Raises ConfigError while the text is no recipe."""
+    try:
+        data, recipe = form.parse(text)
+    except ConfigError as error:
+        raise ConfigError(f"Mend the YAML first, then the form can change it. {error}") from error
+    before = form.read(recipe)
+    if not after.name or not after.base and before.base:
+        raise ConfigError("A recipe needs a name and a base checkpoint.")
+    if after.mode not in form.MODES and after.mode != before.mode:
+        raise ConfigError(f"There is no mode {after.mode!r}; available: {', '.join(form.MODES)}.")
+    offer = offered(desk, after.corpus)
+    if after.corpus != before.corpus:  # another corpus may not have them
+        kept = {name: tuple(v for v in getattr(after, name) if v in dict(getattr(offer, name))) for name in
+                ("accents", "genders", "ages")}  # fmt: skip
+        after = dataclasses.replace(after, **kept)
+    out = form.applied(data, before, after, offer)
+    spec = desk.services.registry.checkpoints.get(after.base)
+    if spec and after.base != before.base:
+        out |= {"language": spec.language, "normalisation": spec.profile}
+    recipes.from_dict(out)
+    return form.dump(out) if out != data else text
+
+
+def key(recipe: Recipe) -> str:
+    """Of everything a recipe says."""
+    return hashlib.sha256(json.dumps(recipes.as_dict(recipe), sort_keys=True).encode()).hexdigest()
+
+
+def check(desk: Desk, text: str, progress: Progress) -> None:
+    """Look the recipe over; the report is kept, for whoever has the same recipe. Raises ConfigError, ClosedError."""
+    from asrdemo.finetune.precheck import precheck
+
+    services = desk.services
+    recipe = access.limited(services.settings, form.parse(text)[1])
+    found = precheck(recipe, services.settings.home, services.registry, progress)
+    desk.reports.put(key(recipe), json.loads(json.dumps(found.as_dict())))
+
+
+def mended(desk: Desk, text: str, number: int) -> str:
+    """The text with the fix of a row of its report. Raises NotFoundError, ConfigError."""
+    data, recipe = form.parse(text)
+    report = desk.reports.get(key(access.limited(desk.services.settings, recipe)))
+    rows = report["rows"] if report else []
+    if not 0 <= number < len(rows) or not rows[number]["change"]:
+        raise NotFoundError("There is no such fix; check the recipe again.")
+    return form.dump(schema.merged(data, rows[number]["change"]))
+
+
+def start(desk: Desk, text: str, anyway: bool, parent: str = "", who: str = "") -> str:
+    """Start the run, or put it in the queue; its name. parent: the run it is a changed copy of.
+
+    Raises ConfigError for a recipe that was not checked, that must not start, or whose warnings nobody overruled.
+    """
+    services = desk.services
+    data, recipe = form.parse(text)
+    limited = access.limited(services.settings, recipe)
+    report = desk.reports.get(key(limited))
+    if report is None:
+        raise ConfigError("Check this recipe first: it was changed since, or the app was started anew.")
+    states = {row["state"] for row in report["rows"]}
+    if "block" in states:
+        raise ConfigError("The check found what must be mended before this can train; see the rows marked ✕.")
+    if "warn" in states and not anyway:
+        raise ConfigError("The check has warnings; tick “Start although there are warnings”, or mend them.")
+    minutes = {"batches": {"max_minutes": limited.batches.max_minutes}} if limited != recipe else {}
+    run = runs.start(services.settings.home, schema.merged(data, minutes), parent=parent, who=who)
+    process.write_json(run.folder / PRECHECK, report)
+    return run.name
+
+
+def parent_of(source: str) -> str:
+    """The run that a source stands for, "" for a shipped recipe."""
+    kind, _, name = source.partition(":")
+    return name if kind == "run" else ""
+
+
+def as_form(values: Mapping[str, Any]) -> Form:
+    """The form from the page's fields, which may be empty."""
+    texts = {name: str(values.get(name) or "").strip() for name in ("name", "base", "corpus", "mode")}
+    lists = {name: tuple(map(str, values.get(name) or ())) for name in ("accents", "genders", "ages")}
+    numbers = {name: float(values.get(name) or 0.0) for name in ("keep", "minutes")}
+    return Form(**texts, **lists, **numbers)
