@@ -58,7 +58,7 @@ COLLECTED = """
     f1:thirties m2:fourties f3:twenties m4:fifties Andrea:sixties m6:twenties Steph: m8:thirties belinda:fourties
     Alex:teens anika:twenties adam: aunty:fifties caleb:thirties david:sixties Denis:twenties ed:fourties Gene:
     john:seventies Lee:thirties max:twenties paul:fifties rob:thirties zac:teens"""
-COLLECTED_CLIPS = 7  # a speaker
+COLLECTED_CLIPS = 18  # a speaker
 KOKORO_TRAIN = {
     0: "thirties",
     2: "twenties",
