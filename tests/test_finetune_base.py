@@ -403,6 +403,9 @@ def test_mms_starts_with_the_language_of_the_registry(mms):
 def test_a_new_language_gets_new_adapters_and_leaves_the_rest(mms, tmp_path):
     start = opened(mms, TEXTS, mode="adapter", vocabulary="train", language="fr")
     assert {n.split(".")[-2] for n in start.new_weights} == {"linear_1", "linear_2", "norm", "lm_head"}
+    english = load_file(mms / "adapter.eng.safetensors")["wav2vec2.encoder.layers.1.adapter_layer.linear_1.weight"]
+    ours = start.model.wav2vec2.encoder.layers[1].adapter_layer
+    assert not torch.allclose(ours.linear_1.weight, english) and ours.linear_2.weight.std() < 0.05
     with torch.no_grad():
         for weight in start.model.parameters():
             if weight.requires_grad:

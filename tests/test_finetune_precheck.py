@@ -118,7 +118,7 @@ def test_the_case_of_the_vocabulary_is_no_trap(look, base):
 def test_a_vocabulary_of_the_wrong_case_blocks_and_says_what_would_help(look):
     """A stray letter of the other case leaves no rule for casing: every label would be unknown, the WER stuck at 1."""
     found = row(look(base="mixed"), "characters")
-    assert found.state == "block" and "In upper case they would be known" in found.sentence
+    assert found.state == "block" and "in upper case they would be known" in found.sentence
     assert found.change == {"vocabulary": "train"} and len(found.names) == len(CLIPS)
     assert row(look(base="mixed", vocabulary="train"), "characters").state == "ok"
 
@@ -149,13 +149,11 @@ def test_a_few_unknown_characters_only_warn(look):
 
 
 def test_dev_has_no_say_in_the_vocabulary_but_what_it_lacks_is_told(look):
-    report = look(base="headless", dev=[*OTHERS, {"sentence": "Größe zählt."}])
+    report = look([*CLIPS, {"sentence": "All hear again."}], [*OTHERS, {"sentence": "Größe zählt."}], base="headless")
     found = row(report, "evaluation characters")
     assert found.state == "warn" and "'ö' (1)" in found.sentence and "1 text of 5" in found.sentence
     assert "training texts alone" in row(report, "vocabulary").sentence
-    assert "evaluation characters" not in states(
-        look(base="headless", train=[*CLIPS, *OTHERS, {"sentence": "Hear n."}])
-    )
+    assert "evaluation characters" not in states(look([*CLIPS, *OTHERS], OTHERS, base="headless"))
 
 
 def test_characters_too_rare_to_learn_are_named(look):
@@ -418,10 +416,10 @@ def test_micro_batches_are_halved_until_they_fit():
         tried.append(limit)
         if not limit or limit > 10:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return 1.0
+        return "done"
 
     tried = []
-    assert precheck_cost.search(step, lambda: cleared.append(1), 0.0, whole=48.0, single=8.0) == 8.0
+    assert precheck_cost.search(step, lambda: cleared.append(1), 0.0, whole=48.0, single=8.0) == (8.0, "done")
     assert tried == [0.0, 24.0, 12.0, 8.0] and len(cleared) == 3
     with pytest.raises(precheck_cost.TrainingError, match=r"single clip of 11\.0 s"):
         precheck_cost.search(step, lambda: None, 0.0, whole=48.0, single=11.0)

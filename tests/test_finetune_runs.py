@@ -109,19 +109,20 @@ def test_a_run_says_how_long_it_will_take(home):
 def test_two_apps_start_at_once_and_one_run_waits_for_the_other(home):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import test_finetune_runs as t; from pathlib import Path;"
-        "t.start(Path(sys.argv[2]), STEPS=40)"
+        "t.start(Path(sys.argv[2]), STEPS=50000)"
     )
     apps = [subprocess.Popen([sys.executable, "-c", code, TESTS, home], cwd=TESTS.parent) for _ in range(2)]
     assert [app.wait(60) for app in apps] == [0, 0]
     assert {run.name for run in runs.runs(home)} == {"a-small-run", "a-small-run-2"}
-    both_waited = False
-    while states := [run.state for run in runs.queue(home)]:
-        assert states.count("running") <= 1
-        first, *rest = runs.queue(home) or [None]
-        if first and rest and first.state == "running":
-            both_waited |= rest[0].place == 1 and rest[0].note == f"waits for {first.name}"
-        time.sleep(0.01)
-    assert both_waited and [run.state for run in runs.runs(home)] == ["complete"] * 2
+    first, second = (run.name for run in runs.queue(home))
+    waiting = waited(home, second, lambda run: run.place == 1)
+    assert (waiting.state, waiting.note) == ("queued", f"waits for {first}")
+    before = waited(home, first, lambda run: run.step > 0)
+    waited(home, first, lambda run: run.step > before.step)
+    assert runs.read(home, second).state == "queued", "for as long as the other trains"
+    runs.stop(home, first)
+    assert waited(home, second, lambda run: run.step > 0).state == "running"
+    assert runs.read(home, first).state == "stopped"
 
 
 def test_a_queue_keeps_its_order_and_gives_back_what_is_taken_out(home):

@@ -149,7 +149,13 @@ def test_two_processes_train_as_one(finished, tones, tmp_path):
     alone = tune(finished, tones, tmp_path / "alone")
     file = tmp_path / "recipe.yaml"
     file.write_text(json.dumps(recipes.as_dict(tuning_recipe(tones, finished[2]))))
-    launch = ["accelerate.commands.launch", "--cpu", "--num_processes=2", "--num_machines=1", "--mixed_precision=no"]
+    launch = [
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes=2",
+        "--num_machines=1",
+        "--mixed_precision=no",
+    ]
     launch += ["--dynamo_backend=no", "--main_process_port=0", "-m", "asrdemo.finetune.train"]
     options = [str(file), "--run", str(tmp_path / "run"), "--shards", str(finished[1] / "shards")]
     done = subprocess.run([sys.executable, "-m", *launch, *options], capture_output=True, text=True, timeout=280)
@@ -158,6 +164,7 @@ def test_two_processes_train_as_one(finished, tones, tmp_path):
     assert [m["step"] for m in metrics(tmp_path / "run") if "loss" in m] == [1, 2, 3, 4], "one process writes"
     norms = [[m["grad_norm"] for m in metrics(run) if "grad_norm" in m] for run in (alone, tmp_path / "run")]
     assert norms[1] == pytest.approx(norms[0], rel=1e-2)
+    assert [journal.read_json(run / "data.json")["processes"] for run in (alone, tmp_path / "run")] == [1, 2]
 
 
 def test_out_of_memory_halves_what_goes_through_at_once_and_nothing_else(finished, tones, tmp_path, monkeypatch):
@@ -285,6 +292,28 @@ def test_resume_refuses_another_vocabulary(finished, tones):
     with pytest.raises(TrainingError, match="another vocabulary"):
         train.run(recipe, home / "run", home / "shards", NONE, resume=True)
     vocab.write_text(kept)
+
+
+def test_a_blend_with_the_base_is_kept_where_it_hears_better(finished, tones, tmp_path, monkeypatch):
+    overrides = {"evaluation": {"blend": 0.25}, "batches": {"max_steps": 2}}
+    seen = {}
+    real = loop.CtcTrainer._candidates
+
+    def spy(self, current):
+        found = real(self, current)
+        seen.update(found | {"now": current})
+        return found
+
+    monkeypatch.setattr(loop.CtcTrainer, "_candidates", spy)
+    run = tune(finished, tones, tmp_path / "run", **overrides)
+    begun = safetensors(finished[2] / "model.safetensors")
+    name = "lm_head.weight"
+    assert torch.allclose(seen["blend"][name], 0.75 * seen["now"][name] + 0.25 * begun[name], atol=1e-6)
+    assert "eval_blend_selection" in {key for record in metrics(run) for key in record}
+    kept = journal.read_json(run / "best.json")["weights"]
+    best = {"now": "now", "blend": "blend"}.get(kept)
+    if best and journal.read_json(run / "best.json")["step"] == 2:
+        assert torch.equal(safetensors(run / "best" / "model.safetensors")[name], seen[best][name])
 
 
 def test_low_rank_adapters_train_and_merge(finished, tones, tmp_path):

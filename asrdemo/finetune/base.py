@@ -197,7 +197,7 @@ def _new_head(model: Any, alphabet: Alphabet, recipe: Recipe) -> list[str]:
     model._init_weights(model.lm_head)
     parts = ["lm_head."]
     if recipe.mode == "adapter":
-        model.init_adapter_layers()
+        modes.renew_adapters(model)
         parts.append(".adapter_layer.")
     models.set_tokens(model.config, alphabet)
     return [name for name, _ in model.named_parameters() if any(part in name for part in parts)]

@@ -31,8 +31,8 @@ from asrdemo.types import SAMPLE_RATE
 class Running:
     """What the parts of a running program share.
 
-    precision: bf16, fp16 or fp32. place: where the stream stands after the step last taken. tell: (step, note) for
-    whoever watches. stop_asked: whether somebody wants the run to end after this step.
+    precision: bf16, fp16 or fp32. base_weights: what the run began with, where it may be blended in. tell: (step, note)
+    for whoever watches. stop_asked: whether somebody wants the run to end after this step.
     """
 
     folder: Path
@@ -41,6 +41,7 @@ class Running:
     clock: Clock
     phase: Phase
     average: Average | None
+    base_weights: dict[str, torch.Tensor] | None
     journal: journal.Journal
     watchdog: Watchdog
     dev: list[Shard]
@@ -264,7 +265,7 @@ class CtcTrainer(Trainer):
         return norm
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Score dev with the weights and with their average; the better go to best/ if they beat what is there."""
+        """Score dev with the weights, their average and a blend with the base's; the best of them may go to best/."""
         run, network, step = self.run, cast(Any, self.model), self.state.global_step
         if self._scored == step or not run.dev:
             return {}  # Trainer asks once more when it ends
@@ -272,17 +273,17 @@ class CtcTrainer(Trainer):
         run.tell(step, "scoring dev")
         current = {n: w.clone() for n, w in network.state_dict().items()}
         found = {"now": self.objective.score(network, run.dev)}
-        if run.average and step:
-            network.load_state_dict(run.average.weights)
-            found["average"] = self.objective.score(network, run.dev)
+        candidates = self._candidates(current) if step else {}
+        for kind, weights in candidates.items():
+            network.load_state_dict(weights)
+            found[kind] = self.objective.score(network, run.dev)
         better = min(found, key=lambda kind: found[kind].selection)
         outcome = found[better]
         metrics = {f"eval_{kind}_selection": round(o.selection, 5) for kind, o in found.items()}
         metrics |= {f"eval_{name}": value for name, value in outcome.metrics.items()}
         metrics["eval_selection"] = round(outcome.selection, 5)
         if self.is_world_process_zero():
-            if better == "now":
-                network.load_state_dict(current)
+            network.load_state_dict(candidates.get(better, current))
             self._keep(outcome, metrics, better)
         network.load_state_dict(current)
         watch = run.watchdog
@@ -292,6 +293,19 @@ class CtcTrainer(Trainer):
             run.journal.tabulate()
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _candidates(self, current: dict[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
+        """Other weights than those of this step that may be better."""
+        run = self.run
+        found = {"average": run.average.weights} if run.average else {}
+        share = run.recipe.evaluation.blend
+        if share and run.base_weights:
+            trained = found.get("average", current)
+            found["blend"] = {
+                n: torch.lerp(w, run.base_weights[n].to(w), share) if w.is_floating_point() else w
+                for n, w in trained.items()
+            }
+        return found
 
     def _keep(self, outcome: Outcome, metrics: dict[str, float], kind: str) -> None:
         """Samples, and the model's weights if they are the best so far."""

@@ -116,6 +116,16 @@ def check_adapters(model: Any) -> None:
         )
 
 
+def renew_adapters(model: Any) -> None:
+    """Start the attention adapters afresh, in place. transformers' init_adapter_layers does not: it passes whole
+    adapters to a function that knows single layers, which leaves weights alone that were loaded."""
+    for name, module in model.named_modules():
+        if ".adapter_layer." in name:
+            for weight in module.parameters(recurse=False):
+                weight._is_hf_initialized = False  # type: ignore[attr-defined]
+            model._init_weights(module)
+
+
 def add_lora(model: Any, lora: Lora) -> None:
     """Put low-rank adapters into the attention projections, in place; into the feed-forward layers of a wavlm, whose
     attention reads its projections' weights behind their backs. Raises TrainingError where peft is not installed."""

@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import psutil
@@ -36,8 +36,10 @@ from asrdemo.registry import CheckpointSpec, Registry
 from asrdemo.settings import ROOT
 from asrdemo.types import SAMPLE_RATE
 
+T = TypeVar("T")
 GIB = 2**30
 ENOUGH = 20.0  # seconds to spend on usual batches
+PATIENCE = 600.0  # seconds that it may all take
 BUSY = 50.0  # per cent of the processors that others may use at most
 _SPARE = 0.9  # of the memory that is free
 
@@ -129,9 +131,20 @@ def apart(job: Job) -> Measured:
     """`measure` in a process of its own. Raises TrainingError."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "asrdemo.finetune.precheck_cost"]
-    done = subprocess.run(
-        command, input=pickle.dumps(job), capture_output=True, env={**os.environ, "PYTHONPATH": path}, check=False
-    )
+    try:
+        done = subprocess.run(
+            command,
+            input=pickle.dumps(job),
+            capture_output=True,
+            env={**os.environ, "PYTHONPATH": path},
+            timeout=PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TrainingError(
+            f"The longest batch was not done in {PATIENCE / 60:.0f} minutes. Take a smaller base, fewer batches.seconds, or "
+            "a faster machine."
+        ) from error
     said = done.stdout.decode(errors="replace").strip().rpartition("\n")[2]
     if done.returncode == 0:
         return Measured(**json.loads(said))
@@ -159,16 +172,19 @@ def measure(job: Job, alone: bool = False) -> Measured:
     available = _room(device, alone)
     start = opened(job.recipe, job.shards, Registry({job.spec.id: job.spec} if job.spec else {}))
     base.regularise(start.model, start.recipe.regularisation)
-    step = _Step(job, start, device)
+    step = _Step(job, start, device, busy)
     batches = data.plan(step.pool, start.recipe, True, 0)
     seconds = step.pool.seconds
     longest = max(batches, key=lambda b: len(b) * seconds[b].max() ** 2)  # attention grows with the square
     whole, single = float(len(longest) * seconds[longest].max()), float(seconds[longest].max())
-    micro = search(lambda m: step(longest, m), step.clear, job.recipe.batches.micro_seconds, whole, single)
-    before = time.monotonic()
-    longest_seconds = step(longest, micro)
-    usual = [longest_seconds] if time.monotonic() - before > ENOUGH else _usual(step, batches, micro)
-    hears = step.hears(batches[len(batches) // 2])
+
+    def attempt(micro: float) -> tuple[float, list[float], float]:
+        step(longest, micro)  # the first of a shape is slower
+        took = step(longest, micro)
+        usual = [took] if took > ENOUGH else _usual(step, batches, micro)
+        return took, usual, step.hears(batches[len(batches) // 2])
+
+    micro, (took, usual, hears) = search(attempt, step.clear, job.recipe.batches.micro_seconds, whole, single)
     decay = job.recipe.evaluation.average_decay
     average = sum(w.numel() * w.element_size() for w in start.model.state_dict().values()) if decay else 0
     if device.type == "cuda":
@@ -176,7 +192,7 @@ def measure(job: Job, alone: bool = False) -> Measured:
     else:
         needed = max(0, _most_resident() - program)
     return Measured(
-        device.type, step.precision, float(np.mean(usual)), longest_seconds, single, micro, needed + average, program,
+        device.type, step.precision, float(np.mean(usual)), took, single, micro, needed + average, program,
         available, hears, busy,
     )  # fmt: skip
 
@@ -184,11 +200,11 @@ def measure(job: Job, alone: bool = False) -> Measured:
 class _Step:
     """An optimiser step of a batch, as the training loop takes it; clips at the slowest speed they may get."""
 
-    def __init__(self, job: Job, start: base.Start, device: torch.device):
+    def __init__(self, job: Job, start: base.Start, device: torch.device, busy: bool = False):
         recipe = start.recipe
         slowest = min(recipe.augment.speed)
         slow = dataclasses.replace(recipe, augment=dataclasses.replace(recipe.augment, speed=(slowest, slowest)))
-        self.start, self.device, self.precision = start, device, train.precision(recipe)
+        self.start, self.device, self.busy, self.precision = start, device, busy, train.precision(recipe)
         self.pool = data.pool(job.shards, recipe.train, start)
         self.stream = data.Batches(self.pool, slow, start, data.Phase(recipe, settled=True))
         self.objective = (Pretraining if recipe.mode == "pretrain" else Ctc)(start, self.precision)
@@ -200,7 +216,7 @@ class _Step:
 
     def __call__(self, batch: list[int], micro: float) -> float:
         """Seconds that it took."""
-        began = time.monotonic()
+        watch = self.watch()
         item = self._item(batch)
         total = self.objective.count(item)
         self.model.train()
@@ -210,25 +226,35 @@ class _Step:
             loss.backward()
         self.optimiser.step()
         self.optimiser.zero_grad()
-        self._finish()
-        return time.monotonic() - began
+        return watch()
 
-    def _finish(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
+    def watch(self) -> Callable[[], float]:
+        """Gives the seconds since now; where other programs keep a CPU busy, processor time over the threads: what it
+        would take alone, or a little less."""
+        wall, processor = time.monotonic(), time.process_time()
+
+        def stop() -> float:
+            if self.device.type == "cuda":
+                torch.cuda.synchronize()
+            seconds = time.monotonic() - wall
+            share = (time.process_time() - processor) / torch.get_num_threads()
+            return min(seconds, share) if self.busy and self.device.type == "cpu" else seconds
+
+        return stop
 
     def hears(self, batch: list[int]) -> float:
         """Audio seconds a second, without training."""
-        waves, took = self._item(batch)["waves"], 0.0
-        inputs = data.pad(waves, self.start.masks)
+        item, took = self._item(batch), 0.0
+        lengths = [len(w) for w in item["waves"]]
+        self.objective.count(item)
         self.model.eval()
         for _ in range(2):  # the first of a shape is slower
-            began = time.monotonic()
+            watch = self.watch()
             with torch.inference_mode(), evaluate.autocast(self.device, self.precision):
-                self.model(**{k: v.to(self.device) for k, v in inputs.items()})
-                self._finish()
-            took = time.monotonic() - began
-        return sum(map(len, waves)) / SAMPLE_RATE / max(1e-6, took)
+                for rows in data.micro_batches(lengths, evaluate.BATCH_SECONDS):
+                    self.objective.loss(self.model, item, rows, 0)
+            took = watch()
+        return sum(lengths) / SAMPLE_RATE / max(1e-6, took)
 
     def _item(self, batch: list[int]) -> dict[str, Any]:
         return self.stream.item(batch, {"round": 0, "taken": 0, "settled": True})
@@ -252,17 +278,16 @@ def _usual(step: _Step, batches: list[list[int]], micro: float) -> list[float]:
 
 
 def search(
-    step: Callable[[float], float], clear: Callable[[], None], micro: float, whole: float, single: float
-) -> float:
-    """The audio seconds at once that fit, 0 for a whole batch of `whole` seconds: halved until memory suffices.
+    attempt: Callable[[float], T], clear: Callable[[], None], micro: float, whole: float, single: float
+) -> tuple[float, T]:
+    """(audio seconds at once that fit, what the attempt gave): from `micro` (0: a whole batch, of `whole` seconds) on
+    halved until memory suffices.
 
-    step: takes them through the model; clear: after memory has run out. Raises TrainingError where a single clip, of
-    `single` seconds, is too much.
+    clear: after memory has run out. Raises TrainingError where a single clip, of `single` seconds, is too much.
     """
     while True:
         try:
-            step(micro)
-            return micro
+            return micro, attempt(micro)
         except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is one
             if not _for_want_of_memory(error):
                 raise TrainingError(f"The longest batch fails: {str(error).splitlines()[0][:300]}.") from error

@@ -15,7 +15,17 @@ import pyarrow.compute as pc
 from asrdemo.errors import AsrDemoError, Cancelled
 from asrdemo.finetune import select
 from asrdemo.finetune.parts import UNREADABLE
-from asrdemo.finetune.precheck_report import MOST_NAMES, Histogram, Row, from_error, length, number, percent
+from asrdemo.finetune.precheck_report import (
+    MOST_NAMES,
+    Histogram,
+    Row,
+    are,
+    from_error,
+    length,
+    number,
+    percent,
+    sentence_case,
+)
 from asrdemo.finetune.prepare import prepare
 from asrdemo.finetune.recipe import DevCorpus, Recipe, TrainCorpus
 from asrdemo.finetune.shards import QUARANTINE, Shard
@@ -39,9 +49,11 @@ class Part:
 
     @property
     def label(self) -> str:
-        """In words: `dev set 'x'`."""
+        """In words: `the dev set 'x'`."""
         return (
-            f"the training corpus {self.source.id!r}" if self.use == "train" else f"{self.use} set {self.source.id!r}"
+            f"the training corpus {self.source.id!r}"
+            if self.use == "train"
+            else f"the {self.use} set {self.source.id!r}"
         )
 
 
@@ -85,10 +97,14 @@ def _tested(train: Sequence[Part], held: Sequence[Part]) -> Iterator[Row]:
         if any(h.use == "test" and h.source.split == t.source.split for h in same) or (
             same and t.source.split == "test"
         ):
-            sentence = f"{t.label.capitalize()} is the split {t.source.split!r} of a corpus that the run is scored on."
+            sentence = (
+                f"{sentence_case(t.label)} is the split {t.source.split!r} of a corpus that the run is scored on."
+            )
             yield Row("test set", "block", sentence, "Train on another split.")
         elif t.source.split == "test":
-            sentence = f"{t.label.capitalize()} is a test split: results on it, and on later versions of it, are void."
+            sentence = (
+                f"{sentence_case(t.label)} is a test split: results on it, and on later versions of it, are void."
+            )
             yield Row("test set", "warn", sentence, "Train on another split.")
 
 
@@ -100,7 +116,7 @@ def _same_recordings(train: Sequence[Part], held: Sequence[Part]) -> Iterator[Ro
         bad = np.flatnonzero(np.isin(_marks(h.shard), trained))
         if len(bad):
             found = True
-            sentence = f"{number(len(bad), 'clip')} of {len(h.shard):,} in {h.label} are also trained on."
+            sentence = f"{number(len(bad), 'clip')} of {len(h.shard):,} in {h.label} {are(len(bad))} also trained on."
             fix = "Give training and evaluation different splits, or accents that exclude each other."
             yield Row("same clips", "block", sentence, fix, _names(h.shard, bad))
     tests = [_marks(h.shard) for h in held if h.use == "test"]
@@ -109,7 +125,8 @@ def _same_recordings(train: Sequence[Part], held: Sequence[Part]) -> Iterator[Ro
         if len(bad):
             found = True
             sentence = (
-                f"{number(len(bad), 'clip')} of {h.label} are in a test set too: the best weights are chosen on it."
+                f"{number(len(bad), 'clip')} of {h.label} {are(len(bad))} in a test set too, so the best weights are "
+                "chosen on it."
             )
             yield Row("same clips", "warn", sentence, "Choose on other clips than you test on.", _names(h.shard, bad))
     if held and train and not found:
@@ -135,8 +152,8 @@ def _speakers(train: Sequence[Part], held: Sequence[Part]) -> Iterator[Row]:
             found = True
             who = pc.unique(column.take(pa.array(bad))).to_pylist()
             sentence = (
-                f"{number(len(who), 'speaker')} of {h.label} are trained on too ({percent(len(bad) / len(h.shard))} of "
-                "its clips): its WER will look better than that of new voices."
+                f"{number(len(who), 'speaker')} of {h.label} {are(len(who))} trained on too "
+                f"({percent(len(bad) / len(h.shard))} of its clips): its WER will look better than that of new voices."
             )
             yield Row("speakers", "warn", sentence, "Take splits without common speakers.", tuple(who[:MOST_NAMES]))
     if held and train and not found:
@@ -175,8 +192,8 @@ def _unreadable(parts: Sequence[Part]) -> Row:
     if not bad:
         return Row("audio files", "ok", f"All {number(total, 'clip')} are there and can be decoded.")
     sentence = (
-        f"{number(len(bad), 'clip')} of {total:,} ({percent(len(bad) / total)}) are missing or cannot be decoded, such "
-        f"as {bad[0]}; the run goes on without them."
+        f"{number(len(bad), 'clip')} of {total:,} ({percent(len(bad) / total)}) {are(len(bad))} missing or cannot be "
+        f"decoded, such as {bad[0]}; the run goes on without them."
     )
     return Row("audio files", "warn", sentence, "Copy these files again.", tuple(bad[:MOST_NAMES]))
 
@@ -192,10 +209,10 @@ def _lost(train: Sequence[Part], recipe: Recipe) -> Row:
     c = recipe.clips
     parts = [f"{number(int(n), 'clip')} left out: {why}" for why, n in others["reason"].value_counts().items()]
     if len(short):
-        parts.insert(0, f"{number(len(short), 'clip')} under {c.min_seconds:g} s are left out")
+        parts.insert(0, f"{number(len(short), 'clip')} under {c.min_seconds:g} s {are(len(short))} left out")
     if len(long):
         hours = f"{length(long['seconds'].sum())}, {percent(share)}"
-        parts.insert(0, f"{number(len(long), 'clip')} over {c.max_seconds:g} s ({hours}) are left out")
+        parts.insert(0, f"{number(len(long), 'clip')} over {c.max_seconds:g} s ({hours}) {are(len(long))} left out")
     clips = sum(len(p.shard) for p in train)
     sentence = "; ".join([f"There are {length(kept)} of audio to train on, in {number(clips, 'clip')}", *parts]) + "."
     names = tuple([*long["name"], *short["name"], *others["name"]][:MOST_NAMES])
@@ -224,8 +241,8 @@ def _small(part: Part) -> Iterator[Row]:
         words = sum(len(line.split()) for line in part.shard.texts)
         half = 100 * 1.96 * math.sqrt(2 * 0.2 * 0.8 / max(1, words))
         sentence = (
-            f"The {part.label} has {number(clips, 'clip')} ({number(words, 'word')}): a WER of 20 % is known to about "
-            f"± {min(half, 80):.0f} points."
+            f"{sentence_case(part.label)} has {number(clips, 'clip')} ({number(words, 'word')}): a WER of 20 % is "
+            f"known to about ± {min(half, 80):.0f} points."
         )
         yield Row("size", "warn", sentence, f"Take at least {FEWEST} clips.")
 

@@ -13,14 +13,14 @@ from asrdemo.finetune import data, precheck_cost
 from asrdemo.finetune.base import Start
 from asrdemo.finetune.precheck_cost import GIB, Measured
 from asrdemo.finetune.precheck_report import Estimates, Row, length, number, percent
-from asrdemo.finetune.recipe import Kind, Recipe
+from asrdemo.finetune.recipe import DEFAULTS, Kind, Recipe
 from asrdemo.finetune.shards import Shard
 
 HIGHEST = MappingProxyType({"scratch": 3e-3, "tiny": 1e-3, "pretrained": 5e-4, "finetuned": 3e-4})
 """Learning rates that go well where all weights train, by kind of base (speechbrain #1410 for a tuned one)."""
 FEWEST_PASSES, MOST_PASSES = 1.0, 100.0
 FEWEST_CLIPS = 4.0  # in a batch
-BUSY = " (measured while other programs were at work: alone it is faster)"
+BUSY = " (from processor time, for other programs are at work)"
 MOST_SCORING = 0.4  # of the time that may go to evaluation
 _KINDS = {
     "scratch": "random weights",
@@ -85,11 +85,13 @@ def rates(start: Start) -> list[Row]:
     rate, most = recipe.optimiser.learning_rate or 0.0, HIGHEST[start.kind]
     if recipe.mode not in ("full", "pretrain") or rate <= most:
         return [Row("learning rate", "ok", f"The learning rate of {rate:g} suits {_KINDS[start.kind]}.")]
+    usual = DEFAULTS[start.kind]["optimiser"]["learning_rate"]
     sentence = (
-        f"The learning rate of {rate:g} is high for {_KINDS[start.kind]}: over {most:g} it unlearns what it knows."
+        f"The learning rate of {rate:g} is high for {_KINDS[start.kind]}: over {most:g} training may diverge, or "
+        "unlearn what the base knows."
     )
-    change = {"optimiser": {"learning_rate": most / 10}}
-    return [Row("learning rate", "warn", sentence, f"Set optimiser.learning_rate: {most / 10:g}.", change=change)]
+    change = {"optimiser": {"learning_rate": usual}}
+    return [Row("learning rate", "warn", sentence, f"Set optimiser.learning_rate: {usual:g}.", change=change)]
 
 
 def estimate(
@@ -173,13 +175,19 @@ def budget(recipe: Recipe, estimates: Estimates) -> Iterator[Row]:
         yield Row("budget", "ok", sentence)
     if warmup > steps / 2:
         sentence = f"Warm-up takes {number(warmup, 'step')} of {steps:,}: the learning rate hardly reaches its height."
-        change = {"optimiser": {"warmup_steps": steps // 10}}
-        yield Row("warm-up", "warn", sentence, f"Set optimiser.warmup_steps: {steps // 10}.", change=change)
+        tenth = max(1, steps // 10)
+        change = {"optimiser": {"warmup_steps": tenth}}
+        yield Row("warm-up", "warn", sentence, f"Set optimiser.warmup_steps: {tenth}.", change=change)
     if estimates.step_seconds and estimates.minutes:
         scoring = 1 - steps * estimates.step_seconds / (estimates.minutes * 60)
         if scoring > MOST_SCORING:
             sentence = f"Evaluation takes {percent(scoring)} of the {estimates.minutes:g} minutes."
-            yield Row("evaluation", "warn", sentence, "Raise evaluation.every_minutes, or take a smaller dev set.")
+            yield Row(
+                "evaluation",
+                "warn",
+                sentence,
+                "Raise evaluation.every_minutes or every_steps, or take smaller dev sets.",
+            )
 
 
 def room(recipe: Recipe, measured: Measured) -> Iterator[Row]:

@@ -113,6 +113,16 @@ def number(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
+def are(count: int) -> str:
+    """The verb that goes with a number."""
+    return "is" if count == 1 else "are"
+
+
+def sentence_case(text: str) -> str:
+    """The first letter as a capital."""
+    return text[:1].upper() + text[1:]
+
+
 def percent(share: float) -> str:
     """A share with as many digits as it needs: `12 %`, `0.4 %`, `under 0.1 %`."""
     if 0 < share < 0.001:

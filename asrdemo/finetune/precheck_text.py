@@ -93,10 +93,10 @@ def _unknown(found: Scan, recipe: Recipe, start: Start) -> tuple[Row, tuple[Unkn
     which = listed((f"{shown(c)} ({n:,})" for c, n in counts.most_common()), 6)
     sentence = (
         f"The vocabulary lacks {percent(characters)} of the characters: {which}; so {number(len(bad), 'clip')} of "
-        f"{clips:,} ({percent(share)}, {length(float(found.seconds[bad].sum()))}) cannot be trained on."
+        f"{clips:,} ({percent(share)}, {length(float(found.seconds[bad].sum()))}) cannot be trained on"
     )
     why, fix, change = remedy(found, recipe, start)
-    return Row("characters", state, sentence + why, fix, found.names(bad), change), tuple(listing)
+    return Row("characters", state, f"{sentence}{why}.", fix, found.names(bad), change), tuple(listing)
 
 
 def unknown_of(texts: Iterable[str], alphabet: Alphabet) -> Counter[str]:
@@ -135,8 +135,8 @@ def remedy(found: Scan, recipe: Recipe, start: Start) -> tuple[str, str, dict[st
         return "", f"Set `normalisation: {best}`, which {rest}.", {"normalisation": best}
     why = ""
     for case in ("upper", "lower"):
-        if _share_unknown(written, dataclasses.replace(start.alphabet, case=case)) <= MOST_CLIPS < now:
-            why = f" In {case} case they would be known: the vocabulary mixes letters of both cases."
+        if _share_unknown(written, dataclasses.replace(start.alphabet, case=case)) < now / 2:
+            why = f"; in {case} case they would be known, but the vocabulary mixes letters of both cases"
     fix = "Set `vocabulary: train` for a new output layer with these characters"
     if now > MOST_CLIPS or why:
         return why, f"{fix}, or take another base.", {"vocabulary": "train"}
@@ -159,17 +159,19 @@ def _fit(found: Scan) -> Row:
     """CTC needs a frame for each label, and one more between equal neighbours."""
     bad = np.flatnonzero(found.frames < found.needed)
     if not len(bad):
-        return Row("labels and frames", "ok", f"All {number(len(found.needed), 'clip')} have frames for their labels.")
+        count = number(int((found.needed >= 0).sum()), "clip")
+        return Row("labels and frames", "ok", f"No label of {count} is without a frame.")
     bad = bad[np.argsort(found.frames[bad] / found.needed[bad], kind="stable")]
     share, worst = len(bad) / len(found.needed), bad[0]
+    have, example = "has" if len(bad) == 1 else "have", found.names(bad[:1])[0]
     sentence = (
-        f"{number(len(bad), 'clip')} of {len(found.needed):,} ({percent(share)}) have more labels than frames, such as "
-        f"{found.names(bad[:1])[0]} with {found.needed[worst]} for {found.frames[worst]}: no alignment exists."
+        f"{number(len(bad), 'clip')} of {len(found.needed):,} ({percent(share)}) {have} more labels than frames, such "
+        f"as {example} with {found.needed[worst]} for {found.frames[worst]}: no alignment exists."
     )
     if share > MOST_INFEASIBLE:
         fix = "The texts are probably not those of the audio: compare a few, and mend the corpus's table."
         return Row("labels and frames", "block", sentence, fix, found.names(bad))
-    fix = "They are left out of training; look whether their text is that of the clip."
+    fix = "Look whether the text is that of the clip; they are left out of training."
     return Row("labels and frames", "warn", sentence, fix, found.names(bad))
 
 
@@ -204,7 +206,7 @@ def _vocabulary(found: Scan, start: Start) -> Row:
     if not rare:
         return Row("vocabulary", "ok", f"{sentence}.")
     which = listed((f"{shown(c)} ({counts[c]})" for c in rare), 8)
-    sentence += f"; {number(len(rare), 'character')} come up less than {RARE} times and cannot be learnt: {which}."
+    sentence += f"; {number(len(rare), 'character')} found less than {RARE} times cannot be learnt: {which}."
     return Row("vocabulary", "warn", sentence, "Normalise them away, or remove their clips.", tuple(rare))
 
 
@@ -216,8 +218,8 @@ def _held(shards: Sequence[Shard], alphabet: Alphabet) -> Iterable[Row]:
             counts = unknown_of((shard.texts[i] for i in bad), alphabet)
             which = listed((f"{shown(c)} ({n:,})" for c, n in counts.most_common()), 6)
             sentence = (
-                f"{number(len(bad), 'text')} of {len(shard):,} in {shard.id!r} have characters that the model cannot "
-                f"write: {which}; each counts as an error."
+                f"{number(len(bad), 'text')} of {len(shard):,} in {shard.id!r} cannot be written by the model for "
+                f"lack of {which}; each counts as an error."
             )
             fix = "Normalise them away, or take training texts that have them."
             names = tuple(f"{shard.id}/{shard.names[i]}" for i in bad[:MOST_NAMES])

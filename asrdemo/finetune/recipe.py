@@ -191,8 +191,10 @@ class Evaluation:
 
     log_steps: between lines of the metrics file; every_minutes, every_steps (0: by minutes): dev scoring;
     save_minutes: checkpoints to resume from; examples: decoded clips of each dev set kept; average_decay: of the moving
-    average of the weights, each step (0: none is kept); slices: columns WER is told by; language_model: id of one to
-    score with too; patience: evaluations without a better WER before the run ends early (0: never).
+    average of the weights, each step (0: none is kept); blend: share of the base's own weights in a third candidate for
+    the best ones, which forgets less of what the base knew (0: none; WiSE-FT, Wortsman et al. 2022); slices: columns WER
+    is told by; language_model: id of one to score with too; patience: evaluations without a better WER before the run
+    ends early (0: never).
     """
 
     log_steps: int = 25
@@ -201,6 +203,7 @@ class Evaluation:
     save_minutes: float = 5.0
     examples: int = 6
     average_decay: float = 0.999
+    blend: float = 0.0
     slices: tuple[str, ...] = ("accents", "gender")
     language_model: str = ""
     patience: int = 0
@@ -336,6 +339,7 @@ def _check(recipe: Recipe, file: str) -> None:
     for name, value in (
         ("optimiser.hold", o.hold),
         ("regularisation.label_smoothing", recipe.regularisation.label_smoothing),
+        ("evaluation.blend", recipe.evaluation.blend),
     ):
         if not 0 <= value < 1:
             fail.append(f"{name} is {value}; expected 0 <= value < 1")

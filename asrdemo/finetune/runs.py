@@ -32,7 +32,7 @@ from asrdemo.finetune.journal import ALERTS, METRICS, SAMPLES
 from asrdemo.finetune.live import Live as Live
 from asrdemo.process import State
 
-RECIPE, RECORD = "recipe.yaml", "run.json"
+RECIPE, SETTLED, RECORD = "recipe.yaml", "recipe.json", "run.json"
 TRAINER = "asrdemo.finetune.train"
 _ROOT = Path(__file__).resolve().parents[2]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -109,13 +109,17 @@ def start(
     environment: Mapping[str, str] | None = None,
     parent: str = "",
     who: str = "",
+    backend: str = "local",
+    job: Mapping[str, Any] | None = None,
     _trainer: str = TRAINER,
 ) -> Run:
     """Make a run directory and start its process, which trains as soon as the machine is free.
 
     recipe: a file, or its content. name: of the run; the recipe's, numbered where that is taken, if left out. resume:
     go on with the run of that name where there is one. environment: beside this process's own; kept in run.json, so
-    nothing secret. Raises ConfigError for a recipe or name that is no good, TrainingError where the name is taken.
+    nothing secret. backend, job: of one that trains elsewhere (asrdemo.finetune.backends); it waits for nothing here,
+    and nothing waits for it. Raises ConfigError for a recipe or name that is no good, TrainingError where the name is
+    taken.
     """
     if name and resume and (home / "runs" / _safe(name)).is_dir():
         return _go_on(home, name)
@@ -123,9 +127,9 @@ def start(
     if not 1 <= processes <= _MOST_PROCESSES:
         raise ConfigError(f"processes is {processes}; expected 1 to {_MOST_PROCESSES}.")
     record = {
-        "started": time.time(), "who": who or _user(), "parent": parent, "backend": "local", "host": process.host(),
+        "started": time.time(), "who": who or _user(), "parent": parent, "backend": backend, "host": process.host(),
         "processes": processes, "environment": dict(environment or {}), "trainer": _trainer, "cwd": str(Path.cwd()),
-    }  # fmt: skip
+    } | ({"job": dict(job)} if job else {})  # fmt: skip
     folder, lock = _new_folder(home / "runs", name, known_as, text, record)
     _launch(folder, lock, home, resume=False)
     return read(home, folder.name)
@@ -148,7 +152,12 @@ def stop(home: Path, name: str) -> Run:
 def kill(home: Path, name: str) -> Run:
     """End a run at once, with all its processes; what came after the last checkpoint is lost. Raises BusyError where it
     runs on another machine."""
-    process.kill(read(home, name).folder)
+    run = read(home, name)
+    process.kill(run.folder)
+    if run.active and run.backend == "jobs":  # or it would go on, and cost
+        from asrdemo.finetune import backends
+
+        backends.cancel(home, name)
     return read(home, name)
 
 
@@ -181,6 +190,14 @@ def read(home: Path, name: str) -> Run:
     if state not in ("queued", "running"):
         known |= {"place": 0, "left": -1.0}
     return Run(name, folder, state, **known)
+
+
+def recipe_of(folder: Path) -> recipes.Recipe:
+    """The recipe of a run: as settled for its base where training began, else as given. Raises ConfigError."""
+    path = next((folder / name for name in (SETTLED, RECIPE) if (folder / name).is_file()), folder / RECIPE)
+    data = schema.read_yaml(path)  # JSON is YAML too
+    data.pop("smoke", None)
+    return recipes.from_dict(data, f"{path.name} of the run {folder.name!r}")
 
 
 def runs(home: Path) -> list[Run]:
@@ -266,6 +283,7 @@ def _launch(folder: Path, lock: IO[bytes], home: Path, resume: bool) -> None:
     record, before = process.read_json(folder / RECORD), process.read_json(folder / process.STATUS)
     kept = process.pick(before, {"step": 0, "steps": 0, "seconds": 0.0, "sitting": 0})
     kept["sitting"] += 1
+    local = record.get("backend", "local") == "local"
     cwd = Path(process.pick(record, {"cwd": str(_ROOT)})["cwd"])  # where the recipe's relative folders are looked for
     environment = {**_environment(record), "ASRDEMO_HOME": str(home.resolve())}
     process.launch(
@@ -274,8 +292,8 @@ def _launch(folder: Path, lock: IO[bytes], home: Path, resume: bool) -> None:
         lock,
         cwd=cwd if cwd.is_dir() else _ROOT,
         environment=environment,
-        queued=True,
-        keep=kept,
+        queued=local,
+        keep=kept if local else kept | {"elsewhere": True},
     )
 
 

@@ -2,9 +2,10 @@
 
     python -m asrdemo.finetune.train recipes/demo-en.yaml --run .asrdemo/runs/demo-en --corpus-root DIR
 
-The run directory holds recipe.json, vocab.json, data.json (hours, clips left out), before.json and after.json (error
-rates of the base and of the best weights), metrics.jsonl, samples.jsonl, alerts.jsonl, training_log.csv, checkpoint-*/
-(to resume from) and best/ (the best weights on dev so far, loadable by AutoModelForCTC).
+The run directory holds recipe.json, vocab.json, data.json (hours, clips left out), provenance.json, before.json and
+after.json (error rates of the base and of the best weights; clip by clip in before.parquet and after.parquet),
+metrics.jsonl, samples.jsonl, alerts.jsonl, training_log.csv, checkpoint-*/ (to resume from) and best/ (the best weights
+on dev so far, loadable by AutoModelForCTC).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from transformers import TrainingArguments
 from asrdemo import registry, settings
 from asrdemo.decoding import open_language_model
 from asrdemo.errors import AsrDemoError, TrainingError
-from asrdemo.finetune import base, data, evaluate, journal, loop, pretrain
+from asrdemo.finetune import base, data, evaluate, journal, loop, pretrain, provenance, scores
 from asrdemo.finetune import recipe as recipes
 from asrdemo.finetune.clock import Average, Clock
 from asrdemo.finetune.live import Live
@@ -75,10 +76,12 @@ def run(
         running.tell = lambda step, note: live.progress(step, recipe.batches.max_steps, note, running.clock.left(step))
     first = arguments.process_index == 0
     if first:
-        _describe(folder, recipe, clips, dev)
+        _describe(folder, recipe, clips, dev, arguments.world_size)
+        facts = provenance.describe(start, running.precision, arguments.world_size)
+        journal.write_json(folder / provenance.FILE, facts)
     if first and checkpoint is None and start.kind in HEARS:
         tell(0, 0, "scoring the base")
-        journal.write_json(folder / "before.json", _scores(start, running.precision, search, [*dev, *test]))
+        _score(folder / "before.json", start, running.precision, search, [*dev, *test])
     objective = (Pretraining if recipe.mode == "pretrain" else partial(Ctc, search=search))(start, running.precision)
     trainer = loop.CtcTrainer(
         model=start.model, args=arguments, train_dataset=running.batches, callbacks=[loop.Minder(running)],
@@ -90,7 +93,7 @@ def run(
         tell(0, 0, "scoring the best weights")
         best = base.open_base(_as_base(recipe, folder / "best"), None, known)
         best.model.to(arguments.device)
-        journal.write_json(folder / "after.json", _scores(best, running.precision, search, [*dev, *test]))
+        _score(folder / "after.json", best, running.precision, search, [*dev, *test])
     return running.stopped
 
 
@@ -153,11 +156,12 @@ def _running(
     average = Average(start.model, recipe.evaluation.average_decay) if recipe.evaluation.average_decay else None
     if checkpoint and average:
         average.load(checkpoint / "average.safetensors")
+    known = {n: w.detach().clone() for n, w in start.model.state_dict().items()} if recipe.evaluation.blend else None
     share = (arguments.process_index, arguments.world_size)
     step = int(checkpoint.name.split("-")[1]) if checkpoint else 0
     patient = max(PATIENCE[start.kind], 3 * (o.warmup_steps or 0))
     return loop.Running(
-        folder=folder, recipe=recipe, start=start, phase=phase, average=average,
+        folder=folder, recipe=recipe, start=start, phase=phase, average=average, base_weights=known,
         clock=Clock(b.max_minutes, state["seconds"], b.max_steps),
         journal=journal.Journal(folder, step if arguments.process_index == 0 else 0),
         watchdog=Watchdog(recipe.watchdog, o.learning_rate or 0.0, patient), dev=dev, precision=precision(recipe),
@@ -186,27 +190,27 @@ def precision(recipe: recipes.Recipe) -> str:
     return "bf16" if torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
 
 
-def _scores(
-    start: base.Start, precision: str, search: evaluate.Search | None, sets: list[Shard]
-) -> dict[str, dict[str, Any]]:
-    """Error rates of a model on sets of clips, for the record."""
-    found = {}
+def _score(file: Path, start: base.Start, precision: str, search: evaluate.Search | None, sets: list[Shard]) -> None:
+    """Error rates of a model on sets of clips, for the record; beside them, every clip's."""
+    found, clips = {}, []
     for shard in sets:
         s = evaluate.score(start.model, start, shard, precision, start.recipe.evaluation.slices, search)
         found[shard.id] = {
             "clips": len(shard), "hours": round(shard.hours, 3), "wer": round(s.wer, 4), "cer": round(s.cer, 4),
             "lm_wer": s.lm_wer, "slices": s.slices,
         }  # fmt: skip
-    return found
+        clips.append(scores.table(shard, s))
+    scores.write(file.with_suffix(".parquet"), clips)
+    journal.write_json(file, found)
 
 
-def _describe(folder: Path, recipe: recipes.Recipe, clips: data.Pool, dev: list[Shard]) -> None:
+def _describe(folder: Path, recipe: recipes.Recipe, clips: data.Pool, dev: list[Shard], processes: int) -> None:
     """Write what the run is made of before it starts."""
     sets = {s.id: {"clips": len(s), "hours": round(s.hours, 3), "dropped": s.dropped} for s in clips.shards}
     held = {s.id: {"clips": len(s), "hours": round(s.hours, 3)} for s in dev}
     journal.write_json(folder / "recipe.json", recipes.as_dict(recipe))
     left_out = {"infeasible": clips.infeasible, "unwritable": clips.unwritable}
-    journal.write_json(folder / "data.json", {"train": sets, "dev": held, **left_out})
+    journal.write_json(folder / "data.json", {"train": sets, "dev": held, "processes": processes, **left_out})
     for name, s in (sets | {f"dev {name}": s for name, s in held.items()}).items():
         print(f"{name}: {s['clips']} clips, {s['hours']} h")
     print(f"in all {len(clips)} clips to train on, {len(clips.infeasible)} infeasible", flush=True)

@@ -54,8 +54,8 @@ class Watchdog:
             return []
         return self._once(
             step, "spikes",
-            f"The gradient norm was over {SPIKE:g} times its usual {median(self.norms):.2g} in {SPIKES} of the last "
-            f"{RECENT} steps: some clips are wrong, or the rate of {self.learning_rate:g} is too high. Halve it, or look "
+            f"The gradient norm was over {SPIKE:g} times its usual {median(self.norms):.2g} in {SPIKES} of the "
+            f"last {RECENT} steps: some clips are wrong, or the rate of {self.learning_rate:g} is too high. Halve it, or look "
             "at the clips that precheck lists.",
         )  # fmt: skip
 
