@@ -50,11 +50,16 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[^\S\t ]|[\x00-\x08\x0e-\x1f\x
 def claim(folder: Path) -> IO[bytes]:
     """The lock that a process of this folder is born with: for `launch`, taken before the folder is where others see
     it. Raises BusyError while its process lives."""
-    ending = read(folder)["state"] not in ("queued", "running")
-    lock = None if _held(folder / WORKING) else _take(folder / LAUNCHED, _ENDING_S if ending else 0.2)
-    if lock is None:
-        raise BusyError(f"{folder.name!r} is running already. Stop it, or wait for it.")
-    return lock
+    patience = 0.0 if read(folder)["state"] in ("queued", "running") else _ENDING_S
+    with suppress(BlockingIOError):
+        lock = _take(folder / LAUNCHED, patience)
+        try:
+            _take(folder / WORKING, patience).close()  # it is the process itself that takes this one
+        except BlockingIOError:
+            lock.close()
+            raise
+        return lock
+    raise BusyError(f"{folder.name!r} is running already. Stop it, or wait for it.")
 
 
 def launch(
@@ -103,10 +108,10 @@ def alive(folder: Path) -> bool:
 def read(folder: Path) -> dict[str, Any]:
     """What status.json says, with the `state` that holds now; never raises for what a file holds."""
     living = alive(folder)  # before the status: what is not alive has said its last word by then
+    missing = not (folder / STATUS).exists()  # before it is read, or one that just appears would seem damaged
     said = read_json(folder / STATUS)
     state = said.get("state")
     if state not in ("queued", "running", "complete", "failed", "stopped"):
-        missing = not (folder / STATUS).exists()
         state = ("queued" if missing else "running") if living else ("interrupted" if missing else "damaged")
         said["error"] = "" if living or missing else f"{STATUS} is damaged; resume goes on from the last checkpoint."
     elif state in ("queued", "running") and not living:
@@ -160,9 +165,10 @@ class Status:
     def __enter__(self) -> Status:
         """Raises BusyError where another process is at work in this folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _take(self.folder / WORKING, 2.0)
-        if self._lock is None:
-            raise BusyError(f"Another process is at work in {self.folder.name!r}. Stop it, or wait for it.")
+        try:
+            self._lock = _take(self.folder / WORKING, 2.0)
+        except BlockingIOError as error:
+            raise BusyError(f"Another process is at work in {self.folder.name!r}. Wait for it, or stop it.") from error
         if not _adopt_launch_lock(self.folder / LAUNCHED) and not _held(self.folder / LAUNCHED):
             (self.folder / STOP).unlink(missing_ok=True)  # started by hand: what was asked of another is over
         gone = ("error", "left", "place")
@@ -287,8 +293,8 @@ def _close_in_child() -> None:
 os.register_at_fork(after_in_child=_close_in_child)
 
 
-def _take(path: Path, patience: float) -> IO[bytes] | None:
-    """The lock, or None where another process holds it for longer than so many seconds."""
+def _take(path: Path, patience: float) -> IO[bytes]:
+    """The lock. Raises BlockingIOError where another process holds it for longer than so many seconds."""
     lock = path.open("ab")
     end = time.monotonic() + max(patience, 0.2)  # whoever asks holds it too, for an instant
     while True:
@@ -297,7 +303,7 @@ def _take(path: Path, patience: float) -> IO[bytes] | None:
         except BlockingIOError:
             if time.monotonic() > end:
                 lock.close()
-                return None
+                raise
             time.sleep(0.01)
         else:
             _OPEN.add(lock)
@@ -342,6 +348,8 @@ def ahead(folder: Path) -> list[str]:
         said = read_json(other / STATUS)
         if said.get("host", host()) != host():
             continue  # a folder that several machines share
+        if said.get("elsewhere") is True:
+            continue  # it only watches what another machine does
         if said.get("state") != "queued":
             working.append(other.name)  # also one that is just ending: its memory is not free yet
         elif (their := (pick(said, {"ticket": 0})["ticket"], other.name)) < own:

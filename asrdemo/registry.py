@@ -11,7 +11,6 @@ theirs too: it tells weights from others that had the id before.
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -131,6 +130,11 @@ class Registry:
         return dataclasses.replace(self, unlisted=MappingProxyType(left))
 
 
+def is_id(text: str) -> bool:
+    """Whether this can be the id of something listed."""
+    return _ID.fullmatch(text) is not None
+
+
 def _find(specs: Mapping[str, _Spec], kind: str, id: str) -> _Spec:
     if id not in specs:
         raise NotFoundError(f"There is no {kind} {id!r}; available: {', '.join(specs) or 'none'}.")
@@ -205,7 +209,7 @@ def _own(folder: Path) -> CheckpointSpec | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     e = Entry(data, f"{REGISTERED}/{folder.name}/{ENTRY}", folder, _OWN_KEYS)
-    if not _ID.fullmatch(folder.name):
+    if not is_id(folder.name):
         e.fail(f"the folder is no id; it must match {_ID.pattern}")
     return CheckpointSpec(
         id=folder.name,
@@ -221,7 +225,7 @@ def _own(folder: Path) -> CheckpointSpec | None:
 
 
 def as_entry(spec: CheckpointSpec) -> dict[str, Any]:
-    """What a file says for this checkpoint; a path is left to the caller, other keys are there if they say something."""
+    """What a file says for this checkpoint: the keys that say something; `path` is left to the caller."""
     plain, decoder = DecoderOptions(), dataclasses.asdict(spec.decoder)
     chosen = {k: list(v) if isinstance(v, tuple) else v for k, v in decoder.items() if v != getattr(plain, k)}
     entry = {key: getattr(spec, key) for key in _CHECKPOINT_KEYS if key not in ("path", "decoder")}
@@ -321,7 +325,7 @@ def state(home: Path) -> tuple[Any, ...]:
     """Changes whenever a checkpoint comes to those trained here, or goes. Costs some microseconds."""
     folder = home / REGISTERED
     try:
-        return folder.stat().st_mtime_ns, *sorted(os.listdir(folder))
+        return folder.stat().st_mtime_ns, *sorted(path.name for path in folder.iterdir())
     except OSError:
         return ()
 
@@ -341,8 +345,9 @@ def with_registered(known: Registry, home: Path) -> Registry:
 
 
 def read(path: Path | None = None, home: Path | None = None) -> Registry:
-    """The registry in `path`, with the tuned decoders and the checkpoints under `home` (by default, both as the settings
-    say).
+    """The registry in `path`, with the tuned decoders and the checkpoints that lie under `home`.
+
+    By default, both are as the settings say.
 
     Raises ConfigError for anything that is not as described above: unknown keys, wrong types, numbers out of range,
     duplicate ids, files that are not there, a decoder that names a language model that is not listed.

@@ -122,12 +122,23 @@ def _fit(met: np.ndarray, counts: np.ndarray, count: int, at: np.ndarray) -> np.
         )
         slope = (slopes @ ((counts - played * chance) @ _LOCAL).reshape(len(at), -1).T).T - at / PRIOR**2
         curve = (curves @ (played[..., None] * spread).reshape(len(at), -1).T).T.reshape(-1, size, size)
-        step = np.linalg.solve(curve + np.eye(size) / PRIOR**2, slope[..., None])[..., 0]
+        step = _solved(curve + np.eye(size) / PRIOR**2, slope)
         largest = np.abs(step).max(axis=1, keepdims=True)
         at = at + step / np.maximum(1.0, largest)  # never more than 1 at a time, so that far starts do not overshoot
         if largest.max() < _CLOSE:
             break
     return at
+
+
+def _solved(curve: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """Gauss & Jordan for all replicates at once: for hundreds of small systems far quicker than LAPACK one by one. The
+    curves are positive definite, so that no pivot is sought."""
+    both = np.concatenate([curve, slope[..., None]], axis=2)
+    for row in range(curve.shape[1]):
+        own = both[:, row] / both[:, row, row, None]
+        both -= both[:, :, row, None] * own[:, None]
+        both[:, row] = own
+    return both[:, :, -1]
 
 
 def _share(fitted: np.ndarray) -> np.ndarray:

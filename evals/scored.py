@@ -59,7 +59,8 @@ class Scored:
     block: int32 (clips,), the speaker's block for resampling, 0 to blocks - 1, see evals.bootstrap. starts: the first
     clip of each stretch of clips of one speaker with the same texts in the columns read at first.
     words, characters: (clips,) of the reference, normalised. substitutions, deletions, insertions: words,
-    (runs, clips); char_errors: (runs, clips). left_out: how many clips of each result some other result lacks.
+    (runs, clips); char_errors: (runs, clips). left_out: how many clips of each result some other result lacks;
+    lacking: how many clips some result lacks.
     kept: what was read or derived so far, see `once`.
     """
 
@@ -79,6 +80,7 @@ class Scored:
     insertions: np.ndarray
     char_errors: np.ndarray
     left_out: tuple[int, ...]
+    lacking: int = 0
     kept: OrderedDict[Any, Any] = field(default_factory=OrderedDict, repr=False)
 
     def __len__(self) -> int:
@@ -241,7 +243,8 @@ def load(
                 "Choose results of the same clips, or run one again with the other's corpus and normaliser."
             )
     tables = [result.read(_READ) for result in results]
-    orders, left_out = _joined([table["clip"] for table in tables], runs)
+    orders, left_out, lacking = _joined([table["clip"] for table in tables], runs)
+    _same_references(results, orders)
     texts = {name: _coded(results[0].read([name])[name]) for name in columns if is_text(name)}
     speaker, unnamed = _speakers(_coded(results[0].read(["client_id"])["client_id"]), orders[0])
     order, starts = _stretches([*(each.codes[orders[0]] for each in texts.values()), speaker])
@@ -270,6 +273,7 @@ def load(
             counts["char_substitutions"].astype(np.int32) + counts["char_deletions"] + counts["char_insertions"]
         ),
         left_out=left_out,
+        lacking=lacking,
     )
     for name in columns:
         if name in texts:
@@ -285,23 +289,47 @@ def _known(name: str) -> pa.Field:
     return SCHEMA.field(name)
 
 
-def _joined(clips: list[pa.ChunkedArray], runs: tuple[str, ...]) -> tuple[tuple[np.ndarray, ...], tuple[int, ...]]:
-    """For each result the rows of the clips that all have, in the first one's order; and how many others each has."""
+def _joined(clips: list[pa.ChunkedArray], runs: tuple[str, ...]) -> tuple[tuple[np.ndarray, ...], tuple[int, ...], int]:
+    """For each result the rows of the clips that all have, in the first one's order, and how many others each has; and
+    how many clips are not in all."""
     first = clips[0]
-    if len(pc.unique(first)) < len(first):
-        raise ResultError(f"Result {runs[0]!r} has a clip more than once. Run it again.")
-    places = [np.arange(len(first))]
+    places, own = [np.arange(len(first))], [first]  # those with clips of their own are looked at more closely
     for other in clips[1:]:
         if other.equals(first):
             places.append(places[0])
         else:
             found = pc.index_in(first, value_set=other)
             places.append(pc.fill_null(found, -1).to_numpy().astype(np.int64))
+            own.append(other)
+    for run, each in zip(runs, clips, strict=True):
+        if any(each is other for other in own) and len(pc.unique(each)) < len(each):
+            raise ResultError(f"Result {run!r} has a clip more than once. Run it again.")
     common = np.all([place >= 0 for place in places], axis=0)
     if not common.any():
         raise ResultError(f"Results {', '.join(runs)} have no clip in common; nothing can be measured on them.")
     total = int(common.sum())
-    return tuple(place[common] for place in places), tuple(len(c) - total for c in clips)
+    every = pc.unique(pa.chunked_array([chunk for each in own for chunk in each.chunks]))
+    return tuple(place[common] for place in places), tuple(len(c) - total for c in clips), len(every) - total
+
+
+def _same_references(results: tuple[Result, ...], orders: tuple[np.ndarray, ...]) -> None:
+    """Raises ResultError where a clip was scored on another text; rows of another program may lack texts."""
+    if len(results) < 2:
+        return
+    first, *others = (
+        pc.fill_null(result.read(["reference"])["reference"].take(pa.array(order)), "")
+        for result, order in zip(results, orders, strict=True)
+    )
+    for result, other in zip(results[1:], others, strict=True):
+        known = pc.and_(pc.not_equal(first, ""), pc.not_equal(other, ""))
+        unlike = pc.and_(known, pc.not_equal(first, other)).to_numpy()
+        if unlike.any():
+            at = int(np.flatnonzero(unlike)[0])
+            raise ResultError(
+                f"References of {unlike.sum():,} clips differ between {results[0].name!r} and {result.name!r}, such as "
+                f"{first[at].as_py()[:60]!r} and {other[at].as_py()[:60]!r}: they were not scored on the same texts. "
+                "Run one of them again."
+            )
 
 
 def _coded(column: pa.ChunkedArray) -> Category:

@@ -42,6 +42,25 @@ def side_by_side(texts: Sequence[str]) -> list[Column]:
     return [Column(words) for words in _columns([text.split() for text in texts])]
 
 
+def parted(columns: Sequence[Column], around: int = 3, most: int = 200) -> list[Column | None]:
+    """Columns where the texts part, and so many before and after each, at most `most`; None stands for what is left
+    out between them. All of a short text."""
+    if len(columns) <= most // 2:
+        return list(columns)
+    apart = [at for at, column in enumerate(columns) if not column.agreed]
+    near = sorted(
+        {at for mid in apart[:most] for at in range(mid - around, mid + around + 1) if 0 <= at < len(columns)}
+    )
+    found: list[Column | None] = []
+    last = -1
+    for at in near[:most]:
+        if at > last + 1:
+            found.append(None)
+        found.append(columns[at])
+        last = at
+    return [*found, None] if last + 1 < len(columns) else found
+
+
 def _columns(texts: Sequence[Sequence[str]]) -> list[tuple[str | None, ...]]:
     first, others = texts[0], texts[1:]
     beside: list[list[str | None]] = [[word] + [None] * len(others) for word in first]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +37,8 @@ def comparison_table(
     Columns: by, slice, clips, speakers, words, hours, status, reason as in evals.slices.slice_table; base, run;
     base_wer, wer: fractions; difference: wer - base_wer, below 0 where the run is better; low, high: its interval, from
     the same draws of speakers for both runs; better: share of the draws in which the run has fewer errors (Bisani &
-    Ney 2004); p: of no difference, p_holm, p_bh: corrected over all rows. Unless matched_pairs is false: segments,
+    Ney 2004); p: of no difference; p_holm, p_bh: corrected over all slices, and those of all clips among themselves,
+    for what is true of all clips does not depend on how they are sliced. Unless matched_pairs is false: segments,
     mapsswe_z (below 0 where the run is better), mapsswe_p, mapsswe_holm, mapsswe_bh, see `mapsswe`: it takes segments
     as independent, which clips of one speaker are not, so it is the more easily convinced of the two.
     """
@@ -48,11 +50,43 @@ def comparison_table(
     for group in groupings(scored, by):
         found = sums.slices(group, support if group.by or mask is not None else WHOLE)
         tables += [_rows(scored, group, found, first, run, pairs.get(run)) for run in others]
+    return _joined(tables)
+
+
+def pairs_table(
+    scored: Scored,
+    mask: np.ndarray | None = None,
+    *,
+    base: str | int = 0,
+    replicates: int = bootstrap.REPLICATES,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """A row for every two runs, on all clips of the mask: which of several is best, said without choosing one first.
+
+    Columns as `comparison_table` has them without matched pairs, corrected over these rows. base: stands as the base in
+    all its rows.
+    """
+    first = scored.run(base)
+    order = [first, *(run for run in range(len(scored.runs)) if run != first)]
+    [group] = groupings(scored, ())
+    found = Sums(scored, mask, replicates, seed).slices(group, WHOLE if mask is None else USUAL_SUPPORT)
+    return _joined([_rows(scored, group, found, one, other, None) for one, other in combinations(order, 2)])
+
+
+def _joined(tables: list[dict[str, np.ndarray]]) -> pd.DataFrame:
+    """One table, with corrected p."""
     columns: dict[str, Any] = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+    whole = columns["by"] == ""
     for p, name in (("p", "p"), ("mapsswe_p", "mapsswe")):
         if p in columns:
-            columns[f"{name}_holm"], columns[f"{name}_bh"] = holm(columns[p]), benjamini_hochberg(columns[p])
+            columns[f"{name}_holm"] = _apart(holm, columns[p], whole)
+            columns[f"{name}_bh"] = _apart(benjamini_hochberg, columns[p], whole)
     return frame(columns)
+
+
+def _apart(rule: Callable[[np.ndarray], np.ndarray], p: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """p corrected within two families; nan is left out of each."""
+    return np.where(whole, rule(np.where(whole, p, np.nan)), rule(np.where(whole, np.nan, p)))
 
 
 @dataclass(frozen=True)

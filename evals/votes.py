@@ -56,13 +56,13 @@ class Contender:
 
 
 def names(contenders: Sequence[Contender]) -> list[str]:
-    """Of each its name, and what it has other than those of the same name."""
+    """Of each its name, and the first things in which it is unlike those of the same name."""
     found = []
     for each in contenders:
         alike = [_traits(other) for other in contenders if other.name == each.name]
         traits = _traits(each)
-        apart = [f"{k} {v}"[:40] for k, v in traits.items() if any(other.get(k) != v for other in alike)]
-        found.append(" · ".join([each.name, *apart]))
+        apart = [f"{k} {v}"[:32] for k, v in traits.items() if any(other.get(k) != v for other in alike)]
+        found.append(" · ".join([each.name, *apart[:3]]))
     return found
 
 

@@ -31,6 +31,10 @@ class Hub:
     broken: set[str] = field(default_factory=set)
     url: str = ""
 
+    def commit(self, repository: str) -> str:
+        """The hash of what is in a repository now."""
+        return COMMIT
+
     def find(self, repository: str, revision: str) -> Path | tuple[str, str]:
         """The folder, or the error code and message the Hub would give."""
         if repository not in self.repositories:
@@ -75,7 +79,8 @@ class _Handler(BaseHTTPRequestHandler):
             for p in sorted(found.rglob("*"))
             if p.is_file()
         ]
-        answer = {"_id": "0", "id": repository, "modelId": repository, "sha": COMMIT, "private": False, "gated": False,
+        sha = self.hub.commit(repository)
+        answer = {"_id": "0", "id": repository, "modelId": repository, "sha": sha, "private": False, "gated": False,
                   "disabled": False, "downloads": 0, "likes": 0, "tags": [], "siblings": files}  # fmt: skip
         return self._send(200, json.dumps(answer).encode(), {"Content-Type": "application/json"}, body)
 
@@ -87,7 +92,11 @@ class _Handler(BaseHTTPRequestHandler):
         if not path.is_file():
             return self._fail(404, "EntryNotFound", "Entry not found", body)
         data = path.read_bytes()
-        headers = {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+        headers = {
+            "ETag": f'"{hashlib.sha256(data).hexdigest()}"',
+            "X-Repo-Commit": self.hub.commit(repository),
+            "Accept-Ranges": "bytes",
+        }
         given = self.headers.get("Range", "")
         if body and self.hub.breaks.get(name, 0) > 0:
             self.hub.breaks[name] -= 1

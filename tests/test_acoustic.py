@@ -102,6 +102,21 @@ def test_demo_checkpoint_keeps_the_promise(spoken: list[Clip]) -> None:
         assert rows is not None or here == alone
 
 
+@pytest.mark.parametrize(
+    "error", [RuntimeError("DefaultCPUAllocator: can't allocate memory\nTraceback"), MemoryError()]
+)
+def test_memory_that_runs_out_is_told(tiny: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    model = load(spec_of(tiny), "cpu", "fp32")
+
+    def full(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(model, "_engine", full)
+    clip = Clip(np.random.default_rng(0).standard_normal(SAMPLE_RATE).astype(np.float32), "a")
+    with pytest.raises(CheckpointError, match=r"memory\. Choose a smaller checkpoint"):
+        model.emissions([clip])
+
+
 def test_weights_laid_out_beforehand_change_no_bit(
     tiny: Path, spoken: list[Clip], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from asrdemo import registry
 from asrdemo.settings import Settings
 from asrdemo.transcribe import Transcriber
+from asrdemo.ui.analysis import clips_handlers, handlers
 from asrdemo.ui.build import build_ui, launch_options
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -203,3 +205,118 @@ def test_an_evaluation_runs_from_the_page_and_survives_a_reload(visit: Callable)
         page.locator("#evaluate-status").get_by_role("button", name="See where it fails").first.click()
         expect(page.locator("#analysis-headline .support")).to_contain_text("4 clips")
         assert asked(page)["results"][0].startswith("demo-en-demo-corpus-test")
+
+
+SCOTTISH = "?tab=analysis&accents=Scottish+English"
+
+
+def test_the_clip_clicked_last_is_the_one_heard_and_a_mark_is_of_the_one_seen(
+    visit: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detail = clips_handlers.detail
+
+    def slow(*at) -> str:
+        time.sleep(0.7)
+        return detail(*at)
+
+    with visit("?tab=analysis&results=demo-en-beam&view=clips") as page:
+        expect(page.locator("#analysis:not(.behind) .clip-table")).to_be_visible()
+        monkeypatch.setattr(clips_handlers, "detail", slow)
+        rows = page.locator("#analysis .clip-table .hear")
+        names = [rows.nth(n).get_attribute("data-hear") for n in range(3)]
+        rows.nth(0).click()
+        page.wait_for_timeout(150)
+        rows.nth(1).click()
+        article = page.locator("#analysis-detail .detail")
+        expect(article).to_have_attribute("data-clip", names[1])
+        assert asked(page)["open"] == [names[1]]
+        expect(article).to_be_focused()
+        rows.nth(2).click()
+        page.locator('#analysis-detail [data-mark="bad label"]').click()  # the third is not there yet
+        expect(page.locator("#analysis tr:has(.badge)")).to_have_attribute("data-row", names[1])
+        expect(article).to_have_attribute("data-clip", names[2])
+        page.keyboard.press("Escape")
+        expect(article).to_be_hidden()
+        expect(rows.nth(2)).to_be_focused()
+        assert "open" not in asked(page)
+
+
+def test_results_that_are_ticked_quickly_are_those_shown(visit: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    headline = handlers.headline
+
+    def slow(at: handlers.Look) -> str:
+        time.sleep(0.7)
+        return headline(at)
+
+    with visit("?tab=analysis&results=demo-en-beam") as page:
+        expect(page.locator(HEADLINE)).to_have_text("10.0\u00a0%")
+        monkeypatch.setattr(handlers, "headline", slow)
+        page.locator("#analysis .drop.results summary").click()
+        for name in ("demo-en-greedy", "demo-en-beam"):
+            page.locator(f'#analysis input[name="results"][value="{name}"]').click()
+            page.wait_for_timeout(150)
+        expect(page.locator("#analysis .picked")).to_have_text("demo-en-greedy")
+        expect(page.locator("#analysis .picked")).to_have_text("demo-en-greedy")
+        expect(page.locator(HEADLINE)).not_to_have_text("10.0\u00a0%")
+        expect(page.locator(HEADLINE)).to_have_count(1)
+        assert asked(page)["results"] == ["demo-en-greedy"]
+
+
+def test_a_row_shows_the_clips_that_it_counted(visit: Callable) -> None:
+    with visit("?tab=analysis&results=demo-en-beam&seconds.min=3") as page:
+        row = page.locator("#analysis button.line", has_text="2 to 4 s")
+        counted = row.locator(".support").inner_text().split(" ·")[0]
+        row.click()
+        expect(page.locator("#analysis-headline .support")).to_contain_text(counted)
+        assert (asked(page)["seconds.min"], asked(page)["seconds.below"]) == (["3"], ["4.0"])
+
+
+def test_a_tick_takes_nothing_else_away(visit: Callable) -> None:
+    """Neither the order of the results, nor a filter that no field can show, nor the clip that is open."""
+    more = "&reference.has=a&reference.has=e&accents.not=Irish+English"
+    with visit(f"?tab=analysis&results=demo-en-greedy&results=demo-en-beam&view=clips{more}") as page:
+        page.locator("#analysis .clip-table .hear").first.click()
+        expect(page.locator("#analysis-detail .detail")).to_be_visible()
+        before = asked(page)
+        page.locator("#analysis .drop summary", has_text="Gender").click()
+        page.locator('#analysis input[name="gender"]').first.click()
+        expect(page.locator("#analysis-headline .chip[data-drop]")).to_have_count(4)
+        now = asked(page)
+        assert now.pop("gender") and now == before
+        assert now["results"] == ["demo-en-greedy", "demo-en-beam"] and now["open"]
+        page.locator('#analysis-detail [data-mark="interesting"]').click()
+        expect(page.locator('#analysis-detail [aria-pressed="true"]')).to_have_text("★ interesting")
+        page.locator('#analysis-detail [aria-pressed="true"]').click()
+        expect(page.locator('#analysis-detail [aria-pressed="true"]')).to_have_count(0)
+
+
+def test_figures_of_an_older_filter_do_not_stand_under_a_new_headline(
+    visit: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    formatting = clips_handlers.formatting
+
+    def slow(*at) -> str:
+        time.sleep(1.0)
+        return formatting(*at)
+
+    with visit("?tab=analysis&view=errors") as page:
+        panel = page.locator("#analysis-formatting")
+        expect(panel).to_contain_text("As written, 36.3")
+        page.get_by_role("tab", name="Where it fails", exact=True).click()
+        page.locator("#analysis .finding").first.click()
+        expect(page.locator(HEADLINE)).to_have_text("16.4\u00a0%")
+        expect(page.locator("#analysis.behind")).to_have_count(0)
+        monkeypatch.setattr(clips_handlers, "formatting", slow)
+        page.get_by_role("tab", name="Which errors", exact=True).click()
+        expect(page.locator("#analysis-errors .confusion").first).to_be_visible()
+        assert "36.3" not in panel.inner_text()
+        expect(panel).to_contain_text("As written")
+        expect(page.locator("#analysis.behind")).to_have_count(0)
+
+
+def test_all_clips_of_a_speaker_are_all(visit: Callable) -> None:
+    with visit(f"{SCOTTISH}&view=clips&seconds.min=4") as page:
+        page.locator("#analysis .clip-table .hear").first.click()
+        page.get_by_role("button", name="All clips of this speaker").click()
+        expect(page.locator("#analysis-headline .chip[data-drop]")).to_have_count(1)
+        assert set(asked(page)) == {"tab", "results", "view", "open", "client_id"}

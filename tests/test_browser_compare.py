@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fake_speech import FakeTranscriber
 from test_browser import CHROMIUM, WAIT, Watch, serving, start_browser, sync_api  # noqa: F401
 
 from asrdemo import registry
@@ -67,15 +69,47 @@ def test_one_click_compares_two_lanes_and_a_third_joins(visit: Callable) -> None
     expect(page.locator(".comparison[aria-busy=false] .lane-card .problem")).to_contain_text("network")
     page.click("#lane-fewer")
     expect(page.locator(".comparison[aria-busy=false] .lane-card")).to_have_count(3)
-    part(page, "Blind vote")
-    page.locator("#vote-source").get_by_text("The clip under One clip").click()
-    page.click("#vote-start")
-    expect(page.locator(".ballot .vote")).to_have_count(3)
-    part(page, "One clip")
     page.locator("#compare-words textarea, #compare-words input").first.fill("hedgehog")
     page.keyboard.press("Enter")
     expect(page.locator("#compare-cards .card").first).to_contain_text("hedgehog")
     close(page)
+
+
+class Slow(FakeTranscriber):
+    """Takes its time, so that a visitor can change their mind."""
+
+    def transcribe(self, clips, checkpoint, options=None, progress=None):  # type: ignore[no-untyped-def]
+        time.sleep(1.0)
+        return super().transcribe(clips, checkpoint, options, progress)
+
+
+def test_who_changes_their_mind_while_lanes_run_gets_what_was_chosen_last(
+    start_browser: Callable,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """The player, the texts and the panel are of one clip and the same lanes."""
+    settings = Settings(home=tmp_path)
+    transcriber = Slow(registry.read(home=tmp_path), settings)
+    browser = start_browser(examples(registry.read())[0].path)
+    with serving(transcriber, settings) as url:
+        page = browser.new_context().new_page()
+        page.set_default_timeout(WAIT)
+        page.watch = Watch(page, url)
+        page.goto(f"{url}?tab=compare")
+        cards = page.locator("#compare-cards .card")
+        wanted = cards.nth(1).locator(".words").inner_text()
+        cards.nth(0).click()
+        expect(page.locator(".comparison[aria-busy=true]")).to_have_count(1)
+        cards.nth(1).click()
+        expect(page.locator(".script-line q")).to_have_text(wanted)
+        page.locator("#lane-1-reading input").click()
+        page.get_by_role("option", name="Beam search, no language model").click()
+        expect(page.locator(".comparison[aria-busy=false]")).to_have_count(1)
+        page.wait_for_timeout(2500)
+        expect(page.locator(".comparison[aria-busy=false]")).to_have_count(1)
+        expect(page.locator(".script-line q")).to_have_text(wanted)
+        expect(page.locator(".lane-card").nth(1)).to_contain_text("Beam search, no language model")
+        close(page)
 
 
 def test_corpus_slice_clips_and_hearing_one(visit: Callable) -> None:
@@ -173,6 +207,17 @@ def test_what_cannot_be_compared_says_so_and_shows_a_way_out(visit: Callable) ->
     close(page)
 
 
+def test_a_link_to_a_result_that_is_gone_still_leads_somewhere(visit: Callable) -> None:
+    page = visit("&results=gone&results=demo-en-beam")
+    expect(page.locator("#corpus-figures")).to_contain_text("Not here (any more): gone")
+    page.locator(".unlike .chip", has_text="demo-en-beam with demo-en-greedy").click()
+    expect(page.locator(".corpora header")).to_contain_text("316 clips")
+    page.locator("#corpus-by input").click()
+    page.get_by_role("option", name="Gender", exact=True).click()
+    expect(page.locator(".matrix thead")).to_contain_text("Gender")
+    close(page)
+
+
 def test_a_blind_vote_reveals_and_counts(visit: Callable) -> None:
     page = visit()
     part(page, "Blind vote")
@@ -180,11 +225,17 @@ def test_a_blind_vote_reveals_and_counts(visit: Callable) -> None:
     page.click("#vote-start")
     expect(page.locator(".ballot .vote")).to_have_count(3)
     assert "demo-en" not in page.inner_text(".ballot")
-    page.locator(".vote", has_text="A is better").click()
+    page.locator(".vote", has_text="A is better").focus()
+    page.keyboard.press("Enter")
     expect(page.locator(".ballot")).to_contain_text("demo-en, beam + demo-lm")
     expect(page.locator(".standing")).to_contain_text("1 vote in 1 visit")
-    page.locator(".vote.next").click()
-    expect(page.locator(".ballot .votes")).to_be_visible()
+    expect(page.locator(".vote.next")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(".ballot .votes .vote").first).to_be_focused()
+    page.evaluate("document.querySelectorAll('.ballot .vote').forEach((button) => button.click())")
+    expect(page.locator(".standing")).to_contain_text("2 votes in 1 visit")
+    page.wait_for_timeout(1500)
+    expect(page.locator(".standing")).to_contain_text("2 votes in 1 visit")
     with page.expect_download() as download:
         page.locator("#vote-downloads [data-format=votes]").click()
     assert "demo-en, greedy" in Path(download.value.path()).read_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from asrdemo.errors import ConfigError, NotFoundError, ResultError
@@ -107,3 +108,58 @@ def test_text_filter_on_a_folder_that_moved(scored: Scored, tmp_path: Path) -> N
     (tmp_path / "gone" / "rows.parquet").write_bytes(b"not parquet")
     with pytest.raises(ResultError, match="rows of result 'gone' cannot be read"):
         picked(one, "reference.has=a")
+
+
+def test_a_clip_may_have_to_have_two_accents(scored: Scored) -> None:
+    accents = scored.category("accents")
+    names = np.array(accents.values)[accents.codes]
+    both = picked(scored, "accents=England+English&accents.also=Scottish+English")
+    assert set(names[both]) == {"England English | Scottish English"}
+    assert (both == (picked(scored, "accents=England+English") & picked(scored, "accents=Scottish+English"))).all()
+    query = "accents=England+English&accents.also=Scottish+English"
+    assert filters.query(filters.parse(query)) == query
+    assert filters.describe(filters.parse(query)) == "accents is England English, accents is also Scottish English"
+
+
+def test_no_filter_is_no_mask_and_one_that_leaves_nothing_is_an_error(scored: Scored) -> None:
+    """A mask asks for support, which a whole corpus need not have."""
+    assert filters.chosen(scored, ()) is None
+    some = filters.chosen(scored, filters.parse("seconds.min=2"))
+    assert some is not None and (some == picked(scored, "seconds.min=2")).all()
+    with pytest.raises(ResultError, match="No clip fits this filter: gender is female / feminine, age is x"):
+        filters.chosen(scored, filters.parse("gender=female_feminine&age=x"))
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("seconds.has=x", "holds numbers, not texts"), ("word_starts.has=x", "holds numbers, not texts"),
+        ("word_starts.min=1", "a number for each word"), ("word_starts.unknown=", "a number for each word"),
+        ("word_starts=1", "holds numbers"),
+    ],
+)  # fmt: skip
+def test_a_condition_that_does_not_suit_its_column(scored: Scored, query: str, said: str) -> None:
+    with pytest.raises(ResultError, match=said):
+        picked(scored, query)
+
+
+def test_a_filter_is_bounded() -> None:
+    assert len(filters.parse("&".join(["age=x"] * filters.MOST))) == filters.MOST
+    with pytest.raises(ConfigError, match="201 conditions; at most 200"):
+        filters.parse("&".join(["age=x"] * 201))
+
+
+def test_what_is_looked_for_may_be_written_in_any_way(tmp_path: Path) -> None:
+    """Turkish has two letters i; and normalised texts have neither capitals nor punctuation, nor Chinese words."""
+    rows = simulate.rows(simulate.simulate(simulate.Recipe(speakers=20), 0)).slice(0, 4)
+    for profile, texts, found in (
+        ("tr", ["ışık var", "istanbul", "isik", ""], {"IŞIK": [0], "İSTANBUL": [1], "ışı": [0]}),
+        ("zh", ["你 好 吗", "好 你", "", "x"], {"你好": [0], "好 你": [1], "!": []}),
+    ):
+        at = rows.schema.get_field_index("reference")
+        made = rows.set_column(at, "reference", pa.array(texts))
+        scored = load([simulate.write(tmp_path / profile, made, {"normaliser": {"profile": profile}})])
+        names = scored.column("reference").to_pylist()
+        for part, clips in found.items():
+            kept = picked(scored, f"reference.has={part}")
+            assert [names[i] for i in np.flatnonzero(kept)] == [texts[i] for i in clips], part

@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 import pytest
 
 from asrdemo.errors import NotFoundError, ResultError
+from evals import scored as scored_module
 from evals import simulate
-from evals.scored import load
+from evals.scored import Category, load, size
 from evals.simulate import Recipe, rows, write
 from evals.simulate import simulate as simulated
 
@@ -34,13 +35,27 @@ def test_one_result(tmp_path: Path) -> None:
     assert scored.column("clip").to_pylist() == TABLES[0]["clip"].take(pa.array(scored.orders[0])).to_pylist()
 
 
+def test_a_clip_twice_or_another_text_of_the_same_length_is_refused(tmp_path: Path) -> None:
+    """In whichever of the results; texts that a program left out are no other texts."""
+    one = write(tmp_path / "a", TABLES[0])
+    twice = write(tmp_path / "b", pa.concat_tables([TABLES[1], TABLES[1].slice(0, 5)]))
+    for folders in ([one, twice], [twice, one]):
+        with pytest.raises(ResultError, match="'b' has a clip more than once"):
+            load(folders)
+    texts = TABLES[1]["reference"].to_pylist()
+    said = [text.replace("a", "z") if at == 7 else text for at, text in enumerate(texts)]
+    with pytest.raises(ResultError, match=r"References of 1 clips differ .* 'z"):
+        load([one, write(tmp_path / "c", changed(TABLES[1], "reference", said))])
+    assert load([one, write(tmp_path / "d", changed(TABLES[1], "reference", [""] * len(texts)))])
+
+
 def test_results_are_joined_by_clip_whatever_their_order(tmp_path: Path) -> None:
     """The second result lacks some clips, has one of its own, and lists them in another order."""
     rng = np.random.default_rng(1)
     kept = rng.permutation(TABLES[1].num_rows)[20:]
     other = pa.concat_tables([TABLES[1].take(kept), changed(TABLES[1].slice(0, 1), "clip", ["extra.mp3"])])
     scored = load([write(tmp_path / "a", TABLES[0]), write(tmp_path / "b", other)])
-    assert len(scored) == TABLES[0].num_rows - 20 and scored.left_out == (20, 1)
+    assert len(scored) == TABLES[0].num_rows - 20 and scored.left_out == (20, 1) and scored.lacking == 21
     clips = scored.column("clip").to_pylist()
     assert clips == scored.column("clip", 1).to_pylist()
     at = [int(clip[5:13]) for clip in clips]
@@ -88,6 +103,20 @@ def test_columns_are_read_when_asked_for(tmp_path: Path) -> None:
         scored.category("colour")
     with pytest.raises(NotFoundError, match="no run 'z' here; there are: a"):
         scored.run("z")
+
+
+def test_what_is_kept_is_bounded_by_what_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many small things stay, few large ones go, those first that were not asked for."""
+    scored = load([write(tmp_path / "a", TABLES[0])])
+    for number in range(200):
+        scored.once(("small", number), lambda: np.zeros(4))
+    assert len([key for key in scored.kept if key[0] == "small"]) == 200
+    monkeypatch.setattr(scored_module, "_LEAST_KEPT_BYTES", 2**20)
+    monkeypatch.setattr(scored_module, "_KEPT_BYTES", 0)
+    for number in range(4):
+        scored.once(("large", number), lambda: Category(np.zeros(60_000, np.int32), ("a",) * 4000))
+        scored.once(("large", 0), lambda: pytest.fail("was just asked for"))
+    assert [key[1] for key in scored.kept] == [3, 0] and sum(map(size, scored.kept.values())) <= 2**20
 
 
 def test_long_clips_do_not_overflow(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from evals import simulate, together
 from evals.align import align_words
 from evals.results import Result, open_result
 from evals.scored import load, unlike
-from evals.side_by_side import side_by_side
+from evals.side_by_side import parted, side_by_side
 
 TEXTS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=7).map(" ".join)
 
@@ -34,6 +34,19 @@ def test_what_several_add_in_one_place_is_aligned_among_itself() -> None:
     ]  # fmt: skip
     assert columns[0].agreed and not columns[2].agreed
     assert columns[2].marks == ("", "I", "I", "")
+
+
+def test_of_a_long_text_only_places_that_differ_are_kept() -> None:
+    words = [f"w{at}" for at in range(1000)]
+    other = [*words[:500], "x", *words[501:900], "y", *words[901:]]
+    columns = side_by_side([" ".join(words), " ".join(other)])
+    kept = parted(columns, around=2, most=100)
+    assert [c.words[0] if c else "…" for c in kept] == [
+        "…", "w498", "w499", "w500", "w501", "w502", "…", "w898", "w899", "w900", "w901", "w902", "…"
+    ]  # fmt: skip
+    assert parted(columns[:50]) == columns[:50]
+    unlike = side_by_side([" ".join(words), " ".join("z" + word for word in words)])
+    assert sum(c is not None for c in parted(unlike, most=100)) == 100
 
 
 def result(name: str, corpus: str = "c", fingerprint: str = "1", profile: str = "en", version: str = "2") -> Result:

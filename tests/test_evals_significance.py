@@ -18,7 +18,7 @@ from evals import simulate
 from evals.alignments import aligned
 from evals.multiplicity import benjamini_hochberg, holm
 from evals.scored import Scored, load
-from evals.significance import comparison_table, mapsswe, segments
+from evals.significance import comparison_table, mapsswe, pairs_table, segments
 from evals.simulate import Recipe
 from evals.slices import slice_table
 from evals.sums import Support
@@ -221,6 +221,24 @@ def test_better_run_is_found_better_and_equal_one_is_not(scored: Scored) -> None
     assert better["better"] == 1.0 and better["mapsswe_z"] < -5
     assert equal["low"] < 0 < equal["high"] and equal["p"] > 0.05 and equal["mapsswe_p"] > 0.05
     assert len(table) == 2 * (1 + table[table["by"] == "gender"]["slice"].nunique())
+
+
+def test_what_is_said_of_all_clips_does_not_depend_on_the_slices(scored: Scored) -> None:
+    alone = comparison_table(scored, [])
+    for by in (["gender"], ["accents", "age"]):
+        whole = comparison_table(scored, by).query("by == ''")
+        pd.testing.assert_frame_equal(whole, alone, check_dtype=False)
+        slices = comparison_table(scored, by).query("by != ''")
+        np.testing.assert_allclose(slices["p_holm"], holm(slices["p"].to_numpy()))
+
+
+def test_every_two_runs_are_compared_once(scored: Scored) -> None:
+    table = pairs_table(scored, base="run2")
+    assert list(zip(table["base"], table["run"], strict=True)) == [("run2", "run0"), ("run2", "run1"), ("run0", "run1")]
+    np.testing.assert_allclose(table["p_holm"], holm(table["p"].to_numpy()))
+    apart = comparison_table(scored, [], matched_pairs=False).query("run == 'run1'").iloc[0]
+    for name in ("difference", "low", "high", "p"):
+        assert table.iloc[2][name] == pytest.approx(apart[name])
 
 
 def test_pairing_makes_the_interval_narrow(scored: Scored) -> None:

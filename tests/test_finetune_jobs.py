@@ -139,10 +139,13 @@ def test_a_run_far_away_looks_like_one_here(home: Path, server: WritableHub) -> 
     assert json.loads((run.folder / "job.json").read_text())["stage"] == "COMPLETED"
     assert not list(run.folder.glob("*.part")) and not server.errors
     assert backends.fetch(home, run.name) == "COMPLETED"
+    asked_as_agreed(run, server)
+    found_there_what_it_names(run, server)
+    for path in home.rglob("*"):
+        assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), f"the token is written down in {path}"
 
 
-def test_what_is_asked_of_the_hub(home: Path, server: WritableHub) -> None:
-    run = waited(home, submitted(home).name, over)
+def asked_as_agreed(run: runs.Run, server: WritableHub) -> None:
     (job,) = server.jobs.values()
     given = json.loads((run.folder / "run.json").read_text())["job"]
     assert job.spec["flavor"] == "cpu-basic" and job.spec["timeoutSeconds"] == 3600, "30 minutes and half an hour"
@@ -150,12 +153,9 @@ def test_what_is_asked_of_the_hub(home: Path, server: WritableHub) -> None:
     assert job.spec["secrets"] == {"HF_TOKEN": TOKEN} and TOKEN not in json.dumps(job.spec["command"])
     assert f"huggingface_hub=={huggingface_hub.__version__}" in job.spec["command"]
     assert server.visibility == {given["repository"]: "private"}
-    for path in home.rglob("*"):
-        assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), f"the token is written down in {path}"
 
 
-def test_the_recipe_finds_there_what_it_names(home: Path, server: WritableHub) -> None:
-    run = waited(home, submitted(home).name, over)
+def found_there_what_it_names(run: runs.Run, server: WritableHub) -> None:
     (line,) = [line for line in runs.log(run).splitlines() if line.startswith('{"known"')]
     assert json.loads(line)["known"] == {"talk": str(next_to(server, "inputs/corpora/talk")), "far": "None"}
     assert (next_to(server, "recipe.yaml")).read_text() == (run.folder / "recipe.yaml").read_text(), "the same recipe"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -21,15 +23,20 @@ from asrdemo.types import Clip
 from asrdemo.ui import filter_bar
 from asrdemo.ui import words as analysis_words
 from asrdemo.ui.analysis import charts as analysis_charts
-from asrdemo.ui.analysis import clips_handlers, handlers
+from asrdemo.ui.analysis import clips_handlers, handlers, tab
 from asrdemo.ui.analysis import export as analysis_export
 from asrdemo.ui.analysis import markup as analysis_html
 from asrdemo.ui.analysis import sound as analysis_sound
 from asrdemo.ui.analysis.handlers import Desk
 from asrdemo.ui.analysis.state import View, read
 from asrdemo.ui.services import Services
-from evals import clips, filters, headline, marks, simulate, slices, walks
+from evals import clips, confusions, filters, groups, headline, marks, simulate, slices, walks
 from evals.catalogue import SHIPPED, Catalogue
+from evals.cli import main as evals_main
+from evals.report import charts as report_charts
+from evals.report.findings import gather
+from evals.results import Result
+from evals.score import score_pairs
 from evals.scored import Scored, load
 from evals.wording import percent
 
@@ -58,7 +65,7 @@ def texts(html: str) -> str:
 
 def test_an_address_says_everything() -> None:
     view = read(
-        f"?tab=analysis&{BOTH}&{SCOTTISH}&seconds.min=2&view=clips&sort=longest&page=3&open=a.mp3&by=snr&by=age"
+        f"?tab=analysis&{BOTH}&{SCOTTISH}&seconds.min=2&view=clips&sort=longest&leaf=3&open=a.mp3&by=snr&by=age"
     )
     assert view.results == ("demo-en-beam", "demo-en-greedy") and view.by == ("snr", "age")
     assert (view.view, view.sort, view.page, view.open) == ("clips", "longest", 3, "a.mp3")
@@ -67,8 +74,8 @@ def test_an_address_says_everything() -> None:
 
 
 def test_what_an_address_says_wrongly_of_the_view_is_not_said() -> None:
-    assert read("?view=nowhere&sort=up&page=minus&unit=phones&tab=x") == View()
-    assert read("") == View() and read("?page=0").page == 1 and read(f"?page={'9' * 40}").page == 1
+    assert read("?view=nowhere&sort=up&leaf=minus&unit=phones&tab=x") == View()
+    assert read("") == View() and read("?leaf=0").page == 1 and read(f"?leaf={'9' * 40}").page == 1
     assert len(read("?" + "&".join(f"results=r{i}" for i in range(50))).results) == 6
 
 
@@ -191,8 +198,8 @@ def test_slices_of_values_sort_by_wer_and_bins_keep_their_order(desk: Desk) -> N
 
 
 def test_the_axis_ends_at_a_round_number() -> None:
-    assert analysis_charts.ceiling([0.163]) == 0.2 and analysis_charts.ceiling([1.48]) == 1.5
-    assert analysis_charts.ceiling([]) == 0.1 and analysis_charts.ceiling([float("nan"), 0.42]) == 0.5
+    assert report_charts.ceiling([0.163]) == 0.2 and report_charts.ceiling([1.48]) == 1.5
+    assert report_charts.ceiling([]) == 0.1 and report_charts.ceiling([float("nan"), 0.42]) == 0.5
 
 
 def test_what_takes_longer_is_made_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,12 +210,25 @@ def test_what_takes_longer_is_made_once(desk: Desk, monkeypatch: pytest.MonkeyPa
     assert handlers.worst(desk, handlers.look(desk, "")) == worst
 
 
+def test_a_second_tour_of_the_views_reads_no_file(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = [
+        f"?{BOTH}&view={view}{more}" for view in ("where", "errors", "clips") for more in ("", "&age=thirties")
+    ]
+
+    def tour() -> list[list]:
+        return [tab._shown(desk, each, "") + list(tab._deeper(desk, each, "")) for each in addresses]
+
+    first = tour()
+    monkeypatch.setattr(Result, "read", lambda *_, **__: pytest.fail("read again"))
+    assert tour() == first
+
+
 def test_nothing_is_searched_for_a_filter_that_was_left(desk: Desk) -> None:
     before, now = (handlers.look(desk, f"?{query}") for query in ("", SCOTTISH))
     assert not handlers.moved_on(desk, "visitor", before), "nothing known of this visitor"
     desk.last.put("visitor", now.subject)
     assert handlers.moved_on(desk, "visitor", before) and not handlers.moved_on(desk, "visitor", now)
-    assert not handlers.moved_on(desk, "visitor", handlers.look(desk, f"?{SCOTTISH}&view=clips&page=2"))
+    assert not handlers.moved_on(desk, "visitor", handlers.look(desk, f"?{SCOTTISH}&view=clips&leaf=2"))
 
 
 def test_the_heat_map_has_figures_in_its_cells(desk: Desk) -> None:
@@ -276,7 +296,7 @@ def test_formatting_is_kept_apart_from_recognition(desk: Desk, monkeypatch: pyte
 def test_the_table_is_sorted_and_paged_on_the_server(desk: Desk, scored: Scored) -> None:
     html = clips_handlers.table(desk, handlers.look(desk, "?view=clips"))
     assert html.count("<tr data-row=") == 20 and "1 to 20 of 316" in html
-    last = clips_handlers.table(desk, handlers.look(desk, "?view=clips&page=99"))
+    last = clips_handlers.table(desk, handlers.look(desk, "?view=clips&leaf=99"))
     assert "301 to 316 of 316" in last
     everyone = np.ones(len(scored), bool)
     order = clips.ordered(scored, everyone)
@@ -389,6 +409,27 @@ def test_everything_can_be_saved(desk: Desk, what: str) -> None:
         assert "Scottish English" in path.read_text(encoding="utf-8")
 
 
+def test_what_is_saved_is_that_of_the_filter_and_has_a_name_that_files_can_have(desk: Desk, tmp_path: Path) -> None:
+    at = handlers.look(desk, "")
+    rows = clips.page(at.scored, np.arange(len(at.scored)), ["clip", "accents"])
+    scots = rows["accents"] == "Scottish English"
+    inside, outside = rows["clip"][scots].iloc[0], rows["clip"][~scots].iloc[0]
+    for name in (inside, outside):
+        clips_handlers.mark(desk, handlers.look(desk, f"?open={name}&mark=interesting"))
+    saved = analysis_export.save(desk, handlers.look(desk, f"?{SCOTTISH}&what=marks"))
+    assert [row["clip"] for row in csv.DictReader(saved.open(encoding="utf-8"))] == [inside]
+    for name in (inside, outside):
+        clips_handlers.mark(desk, handlers.look(desk, f"?open={name}&mark="))
+    long = "ñ" * 120
+    shutil.copytree(SHIPPED / "results" / "demo-en-beam", tmp_path / "results" / long)
+    settings = Settings(home=tmp_path)
+    other = Desk(Services(Transcriber(registry.read(), settings), settings))
+    for what in ("substitutions", "deletions", "insertions"):
+        saved = analysis_export.save(other, handlers.look(other, f"?results={long}&{SCOTTISH}&what={what}"))
+        head = saved.read_text(encoding="utf-8").splitlines()[0]
+        assert saved.name.endswith("filtered.csv") and "examples" not in head and head.endswith("count,clips")
+
+
 def test_only_what_there_is_can_be_saved(desk: Desk) -> None:
     with pytest.raises(ConfigError, match="cannot be saved"):
         analysis_export.save(desk, handlers.look(desk, "?what=../../etc"))
@@ -414,6 +455,173 @@ def test_the_headline_is_that_of_the_run(scored: Scored) -> None:
         )
         assert each.hours == pytest.approx(result.info["audio_hours"], rel=1e-4)
         assert each.rtfx == pytest.approx(result.info["rtfx"], rel=0.35), "without loading, and what overlapped"
+
+
+# --- made-up corpora that are not as one wishes them
+
+
+def made_up(home: Path, name: str, columns: dict[str, list], pins: dict | None = None, **recipe: int) -> Desk:
+    """A desk with one result under a home, in which some columns are as given."""
+    rows = simulate.rows(simulate.simulate(simulate.Recipe(**{"speakers": 40, **recipe}), 1))
+    for column, values in columns.items():
+        at = rows.schema.get_field_index(column)
+        given = (values * len(rows))[: len(rows)]
+        rows = rows.set_column(at, column, pa.array(given, rows.schema.field(at).type))
+    simulate.write(home / "results" / name, rows, pins)
+    settings = Settings(home=home)
+    return Desk(Services(Transcriber(registry.read(), settings), settings))
+
+
+TEXTS = {"reference": ["a b c"], "hypothesis": ["a b x"], "ops": ["==S"], "reference_raw": ["a"],
+         "hypothesis_raw": ["b"]}  # fmt: skip
+
+
+def test_a_corpus_of_many_accents_is_shown_and_every_one_can_be_chosen(tmp_path: Path) -> None:
+    names = [f"Accent {number:04}" for number in range(400)]
+    desk = made_up(tmp_path, "many", {"accents": names}, speakers=200, clips_each=4)
+    lead, charts = handlers.where(handlers.look(desk, "?results=many"))
+    others = charts[: charts.index(">others<")].rpartition('class="line')[0]
+    assert others.endswith("<div "), "no button: no filter says `others`"
+    bar = handlers.frame(desk, "?results=many")
+    assert "and 300 rarer ones" in bar and bar.count('name="accents"') == 100
+    rare = next(name for name in names if f'value="{name}"' not in bar)
+    bar = handlers.frame(desk, f"?results=many&accents={rare.replace(' ', '+')}")
+    assert f'value="{rare}"' in bar and "and 299 rarer ones" in bar
+
+
+def test_a_part_that_cannot_be_made_says_so_and_the_others_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "MOST_SLICES", 50)
+    columns = {"accents": [f"A{i}" for i in range(7)], "sentence_domain": [f"topic {i}" for i in range(11)]}
+    desk = made_up(tmp_path, "many", columns, speakers=120, clips_each=4)
+    *parts, last = tab._deeper(desk, "?results=many&heat=accents*sentence_domain", "")
+    heat, worst, gaps = (next(v for v in (each[at] for each in parts) if isinstance(v, str)) for at in range(3))
+    assert "more than 50" in heat and '<option value="sentence_domain" selected' in heat, "so it can be mended"
+    assert "Where does it fail?" in worst and "Does the gap survive?" in gaps
+    assert last[-1] == "?results=many&heat=accents*sentence_domain"
+
+
+def test_a_slice_of_one_voice_has_no_interval(tmp_path: Path) -> None:
+    desk = made_up(tmp_path, "dom", {"gender": ["male_masculine", "female_feminine"]}, speakers=40)
+    at = handlers.look(desk, "?results=dom")
+    rows = handlers.slice_rows(at).to_dict("records")
+    chart = analysis_charts.Chart("gender", [{**r, "low": np.nan, "high": np.nan} for r in rows if r["by"] == "gender"],
+                                  at.scored.runs, at.labels, [0.1])  # fmt: skip
+    html = analysis_charts.charts_html([chart])
+    assert "nan" not in html and 'class="interval"' not in html
+    assert "no interval" in texts(html) and "too few speakers for an interval" in html
+
+
+def test_gaps_hold_noise_alike_where_a_clip_lacks_it(tmp_path: Path) -> None:
+    for name, snr, alike in (("some", [None, *range(1, 50)], "clip length, speaking rate and SNR"),
+                             ("none", [None], "clip length and speaking rate")):  # fmt: skip
+        desk = made_up(tmp_path / name, name, {"snr": snr}, speakers=200)
+        said = handlers.gaps(desk, handlers.look(desk, f"?results={name}"))
+        assert f"only like with like: {alike}." in said and "noise" not in said
+
+
+def test_a_result_made_by_hand_can_be_reported_and_an_odd_one_breaks_nothing(tmp_path: Path) -> None:
+    desk = made_up(tmp_path, "by-hand", TEXTS, {"normaliser": {"profile": "en"}})
+    assert handlers.look(desk, "?results=by-hand").labels == ("by-hand",)
+    saved = analysis_export.save(desk, handlers.look(desk, "?results=by-hand&what=report"))
+    assert "How well does by-hand hear made-up" in saved.read_text(encoding="utf-8")
+    pins = '"pins": {"corpus": {"name": "a", "split": "b", "fingerprint": "c"}, "normaliser": {"profile": "en"}'
+    more = ('}, "score": null', '}, "clips": "9"', ', "decoder": null}')
+    for odd in ('"pins": {}', '"pins": 3', *(pins + each for each in more)):
+        (tmp_path / "results" / "odd").mkdir(exist_ok=True)
+        (tmp_path / "results" / "odd" / "run.json").write_text(f'{{"format": 1, "state": "complete", {odd}}}')
+        bar = handlers.frame(desk, "")
+        assert "by-hand" in bar and "odd" not in bar, odd
+
+
+def test_the_figures_are_those_of_the_command_line_and_of_the_report(tmp_path: Path, capsys) -> None:
+    """Also of a corpus with few speakers, which as a whole is never too little."""
+    desk = made_up(tmp_path, "few", TEXTS, {"checkpoint": {"id": "x", "language": "zz"}}, speakers=6)
+    at = handlers.look(desk, "?results=few&by=snr&what=report")
+    wer = percent(headline.headlines(at.scored, at.mask)[0].wer.value)
+    report = analysis_export.save(desk, at).read_text(encoding="utf-8")
+    assert "too little to say" not in report and wer.replace(" ", "\u00a0") in report
+    assert evals_main(["slices", str(tmp_path / "results" / "few"), "--by", "gender", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["status"] == "ok"
+
+
+def test_the_search_is_the_same_on_the_page_and_in_its_report(desk: Desk) -> None:
+    found = handlers.worst_found(desk, handlers.look(desk, f"?{SCOTTISH}&by=words"))
+    again = gather([SHIPPED / "results" / "demo-en-beam"], ("accents",), SCOTTISH).worst
+    assert (found.note, found.searched) == (again.note, again.searched)
+    assert found.table["where"].tolist() == again.table["where"].tolist()
+
+
+def test_several_results_are_told_apart_in_every_part(desk: Desk) -> None:
+    at = handlers.look(desk, f"?{BOTH}")
+    for html in (handlers.heat(desk, at), handlers.worst(desk, at), handlers.gaps(desk, at),
+                 clips_handlers.formatting(desk, at)):  # fmt: skip
+        assert "(beam with demo-lm)" in texts(html)
+    assert "(beam" not in handlers.worst(desk, handlers.look(desk, ""))
+
+
+def test_what_is_not_in_view_does_not_stay_when_the_filter_changes(desk: Desk) -> None:
+    def moved(address: str) -> list[bool]:
+        return [isinstance(value, str) for value in tab._shown(desk, address, "someone")]
+
+    assert moved("?view=errors") == [True] * 8 + [False], "nothing is known of this visitor yet"
+    assert moved("?view=where") == [True, True, True, *[False] * 6], "other views of the same stay"
+    assert moved(f"?view=where&{SCOTTISH}") == [True] * 5 + [False] * 3 + [True], "formatting, of the view left behind"
+    values = tab._shown(desk, "?view=clips", "someone")
+    assert "Searching" in values[6] and "Working it out" in values[3] and "<table" in values[4]
+
+
+def test_an_answer_that_comes_too_late_moves_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(at: handlers.Look) -> str:
+        desk.last.put("hasty", "something else")
+        return "old"
+
+    monkeypatch.setattr(handlers, "headline", slow)
+    assert "old" not in tab._shown(desk, "", "hasty")
+    assert "old" in tab._shown(desk, "", "")
+    assert list(tab._deeper(desk, "", "hasty"))[-1][-1] == "", "and what is behind stays dimmed"
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("seconds.has=x", "holds numbers, not texts"), ("up_votes.has=1", "holds numbers, not texts"),
+        ("word_starts.has=a", "holds numbers, not texts"), ("word_starts.min=1", "a number for each word"),
+        ("word_starts.unknown=", "a number for each word"), ("word_confidences.below=2", "a number for each word"),
+        ("accents=\ud800", "No clip fits"), ("open=\ud800&accents=Klingon", "No clip fits"),
+        ("&".join(["reference.has=e"] * 20_000), "20,000 conditions; at most 200"),
+    ],
+)  # fmt: skip
+def test_an_address_that_asks_for_nonsense_is_answered_in_words(desk: Desk, query: str, said: str) -> None:
+    html = tab._shown(desk, f"?{query}", "")[0]
+    assert "Nothing to show" in html and said in html and len(html) < 2000
+    assert "demo-en-beam" in handlers.frame(desk, f"?{query}")
+
+
+def test_links_that_others_passed_on_open(desk: Desk) -> None:
+    at = handlers.look(desk, f"?{SCOTTISH}&fbclid=abc&utm_source=mail&gclid=1")
+    assert at.view.query == SCOTTISH
+    with pytest.raises(NotFoundError, match="no column 'accent'"):
+        handlers.look(desk, "?accent=Scottish+English")
+
+
+def test_thai_is_counted_in_characters_as_its_speakers_see_them(tmp_path: Path) -> None:
+    """A consonant with its vowel is one; the unit that an English result left in the address changes nothing."""
+    scores = score_pairs(["สวัสดีที่นี่ครับ"], ["สวัสดีที่นีครับ"], "th")
+    columns = {name: [scores[name][0]] for name in ("reference", "hypothesis", "ops")}
+    desk = made_up(tmp_path, "th", columns, {"normaliser": {"profile": "th"}}, speakers=20)
+    for unit in ("words", "characters"):
+        at = handlers.look(desk, f"?results=th&view=errors&unit={unit}")
+        pair = confusions.substitutions(clips_handlers.chosen_steps(at), 1, 0).iloc[0]
+        place = walks.places(at.scored, 0, unit, None, pair["reference"], pair["hypothesis"], 1)[0]
+        assert columns["reference"][0].split()[place.said_at] == pair["reference"] == "นี่"
+
+
+def test_words_that_were_always_heard_are_not_among_those_missed(desk: Desk) -> None:
+    html = clips_handlers.errors(handlers.look(desk, "?view=errors&correct=demo-en-beam"))
+    assert "missed most often" not in html
+    assert "missed most often" in clips_handlers.errors(handlers.look(desk, "?view=errors"))
 
 
 # --- small things
@@ -447,4 +655,7 @@ def test_a_long_clip_sends_only_its_beginning(tmp_path: Path) -> None:
     file = tmp_path / "long.wav"
     file.write_bytes(encode_wav(clip))
     made = analysis_sound.sound(file, clip)
+    small = tmp_path / "long.oga"  # not of a kind that is sent as it is, however small
+    small.write_bytes(b"x")
+    assert len(analysis_sound.sound(small, clip).uri) < 900_000
     assert made.cut and made.seconds == analysis_sound.MOST_SECONDS and len(made.uri) < 900_000

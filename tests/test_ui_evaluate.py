@@ -167,6 +167,13 @@ def test_a_run_under_way_shows_how_far_it_is(services: Services, running: str) -
     assert 'aria-valuenow="25"' in now.html and "5 of 20" in now.html and "&lt;clips&gt;" in now.html
 
 
+def test_an_older_run_that_goes_on_is_the_one_that_can_be_stopped(services: Services, running: str) -> None:
+    newer = job(services.settings.home, 2, {"state": "complete", "result": "done"})
+    now = handlers.watch(services)
+    assert now.running and now.id == running != newer
+    assert now.html.index("5 of 20") < now.html.index("finished")
+
+
 def test_one_that_went_away_can_go_on(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     name = job(services.settings.home, 1, {"state": "running", "done": 5, "total": 20})
     now = handlers.watch(services)

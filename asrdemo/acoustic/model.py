@@ -13,6 +13,7 @@ from asrdemo.acoustic.lanes import Here, Lanes
 from asrdemo.acoustic.level import Level
 from asrdemo.acoustic.precision import Engine, PrecisionReport
 from asrdemo.acoustic.segments import Window, frame_count, is_silent, windows
+from asrdemo.errors import CheckpointError
 from asrdemo.registry import CheckpointSpec
 from asrdemo.types import SAMPLE_RATE, Clip, Emissions, Progress, Vocabulary
 
@@ -164,10 +165,20 @@ class AcousticModel:
             yield batch
 
     def _run(self, parts: list[tuple[np.ndarray, Level]]) -> np.ndarray:
-        """One pass: log-probabilities of the parts, end to end, shape = (frames, vocabulary)."""
-        with torch.inference_mode():
-            heard = self._engine([self._wave(samples, level) for samples, level in parts], rows=self.rows)
-            return torch.cat(heard).cpu().numpy()
+        """One pass: log-probabilities of the parts, end to end, shape = (frames, vocabulary).
+
+        Raises CheckpointError where the machine cannot do it, mostly for want of memory.
+        """
+        try:
+            with torch.inference_mode():
+                heard = self._engine([self._wave(samples, level) for samples, level in parts], rows=self.rows)
+                return torch.cat(heard).cpu().numpy()
+        except (RuntimeError, MemoryError) as error:  # torch has no narrower one for memory that is used up
+            why = str(error).partition("\n")[0] or "out of memory"
+            raise CheckpointError(
+                f"Checkpoint {self.spec.id!r} failed on this audio: {why}. Choose a smaller checkpoint or a shorter "
+                "clip, or close what else runs."
+            ) from error
 
     def _wave(self, samples: np.ndarray, level: Level) -> torch.Tensor:
         """Samples as the checkpoint expects them: at zero mean and unit variance, if it was trained so."""

@@ -34,12 +34,12 @@ def run_precheck(args: argparse.Namespace) -> int:
     recipe = recipes.from_dict(_recipe(args), args.recipe.name)
     report = precheck.precheck(recipe, limits.home, known, common.progress())
     if args.json:
-        _print_json({"blocks": bool(report.blocks), "rows": report.rows})
+        _print_json(report.as_dict())
     else:
         for row in report.rows:
-            print(f"{row['state']:<6} {row['check']}: {row['sentence']}")
-            if row.get("fix"):
-                print(f"       {row['fix']}")
+            print(f"{row.state:<6} {row.check}: {row.sentence}")
+            if row.fix:
+                print(f"       {row.fix}")
     return 1 if report.blocks else 0
 
 
@@ -51,7 +51,7 @@ def run_prepare(args: argparse.Namespace) -> int:
     rows = []
     for kind in ("train", "dev", "test"):
         for source in getattr(recipe, kind):
-            shard = prepare(source, recipe, home, common.progress())
+            shard = prepare(source, recipe, home / "shards", common.progress())
             left_out = sum(map(len, shard.dropped.values()))
             rows.append(
                 {"for": kind, "corpus": source.id, "clips": len(shard), "hours": round(shard.hours, 3),
@@ -92,7 +92,7 @@ def run_status(args: argparse.Namespace) -> int:
         "run": run.name,
         "state": run.state + (", stopping" if run.stopping else "") + (f", {run.note}" if run.note else ""),
         "step": f"{run.step} of {run.steps}" if run.steps else str(run.step),
-        "loss": latest.get("loss"),
+        "loss": f"{loss:.4f}" if isinstance(loss := latest.get("loss"), float) else loss,
         "wer": ", ".join(f"{name} {100 * rate:.2f} %" for name, rate in wer.items() if isinstance(rate, (int, float))),
         "time": _minutes(run.seconds) + (f", {_minutes(told['eta'])} left" if told["eta"] is not None else ""),
         "error": run.error,

@@ -49,14 +49,27 @@ def talking(doing: str, scope: str = "write") -> Iterator[None]:
 
     try:
         yield
-    except errors.HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else 0
-        why = _STATUS.get(status) or f"the Hub answered {status}: {str(error).strip().splitlines()[0][:200]}"
-        needs = f" It needs the scope {scope!r}." if status in (401, 403) else ""
-        raise TrainingError(f"While {doing}: {why}.{needs}") from error
-    except errors.OfflineModeIsEnabled as error:
+    except errors.OfflineModeIsEnabled as error:  # a ConnectionError too
         raise TrainingError(f"While {doing}: HF_HUB_OFFLINE is set, so nothing is sent. Unset it.") from error
     except errors.HFValidationError as error:
-        raise TrainingError(f"While {doing}: {str(error).splitlines()[0]}") from error
-    except (errors.HTTPError, ConnectionError, TimeoutError) as error:
-        raise TrainingError(f"While {doing}: the Hub cannot be reached ({type(error).__name__}). Try again.") from error
+        raise TrainingError(f"While {doing}: {_first_line(error)}") from error
+    except (errors.HTTPError, ConnectionError, TimeoutError, RuntimeError) as error:
+        # an upload that fails comes as RuntimeError, with what happened behind it (from hf_xet without)
+        cause = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
+        raise TrainingError(f"While {doing}: {_why(cause, scope)}") from error
+
+
+def _why(error: BaseException, scope: str) -> str:
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.HfHubHTTPError):
+        status = error.response.status_code if error.response is not None else 0
+        why = _STATUS.get(status) or f"the Hub answered {status}: {_first_line(error)}"
+        return f"{why}." + (f" It needs the scope {scope!r}." if status in (401, 403) else "")
+    if isinstance(error, errors.HTTPError | ConnectionError | TimeoutError):
+        return f"the Hub cannot be reached ({type(error).__name__}). Try again."
+    return f"{_first_line(error)}. Try again."
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -112,13 +112,15 @@ class Watcher:
         while self._look() not in OVER:
             self._read_log()
             self._cancel_if_asked()
-            self._copy()
+            with suppress(TrainingError):  # nothing was pushed yet, or the network fails: the next look tries again
+                bring(self.api, self.job.repository, self.folder)
+            self._tell()
             time.sleep(self.every)
-        self._read_log()
         if self._reader:
             self._reader.join(timeout=30)
-        _note(self.folder, self.job)
+        self._print_log()  # what came after the stream had ended
         self._bring_last()
+        self._tell()
         self._settle()
 
     def _bring_last(self) -> None:
@@ -202,15 +204,13 @@ class Watcher:
         except TrainingError as error:  # the next look tries again
             print(f"not read: {error}", flush=True)
 
-    def _copy(self) -> None:
-        """Results, and how far the trainer says it is."""
-        with suppress(TrainingError):  # nothing has been pushed yet, or the network fails: the next look tries again
-            bring(self.api, self.job.repository, self.folder)
+    def _tell(self) -> None:
+        """How far it is: as the trainer says, once it does."""
         _note(self.folder, self.job)
         said = process.read_json(self.folder / _FETCHED / in_job.PUSHED / process.STATUS)
         known = process.pick(said, {"step": 0, "steps": 0, "seconds": 0.0, "left": -1.0, "note": ""})
-        stage = "waits for a machine" if self.job.stage == "SCHEDULING" else known.pop("note") or "starting"
-        known.pop("note", None)
+        note = known.pop("note") or "starting"
+        stage = "waits for a machine" if self.job.stage == "SCHEDULING" else note
         self.status.tell(stage, note=f"{stage}, on Hugging Face Jobs", **known)
 
     def _cancel_if_asked(self) -> None:

@@ -142,8 +142,8 @@ def apart(job: Job) -> Measured:
         )
     except subprocess.TimeoutExpired as error:
         raise TrainingError(
-            f"The longest batch was not done in {PATIENCE / 60:.0f} minutes. Take a smaller base, fewer batches.seconds, or "
-            "a faster machine."
+            f"The longest batch was not done in {PATIENCE / 60:.0f} minutes. Take a smaller base, fewer "
+            "batches.seconds, or a faster machine."
         ) from error
     said = done.stdout.decode(errors="replace").strip().rpartition("\n")[2]
     if done.returncode == 0:

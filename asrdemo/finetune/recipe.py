@@ -192,9 +192,9 @@ class Evaluation:
     log_steps: between lines of the metrics file; every_minutes, every_steps (0: by minutes): dev scoring;
     save_minutes: checkpoints to resume from; examples: decoded clips of each dev set kept; average_decay: of the moving
     average of the weights, each step (0: none is kept); blend: share of the base's own weights in a third candidate for
-    the best ones, which forgets less of what the base knew (0: none; WiSE-FT, Wortsman et al. 2022); slices: columns WER
-    is told by; language_model: id of one to score with too; patience: evaluations without a better WER before the run
-    ends early (0: never).
+    the best ones, which forgets less (0: none; WiSE-FT, Wortsman et al. 2022); slices: columns WER is told by;
+    language_model: id of one to score with too; patience: evaluations without a better WER before the run ends early
+    (0: never).
     """
 
     log_steps: int = 25

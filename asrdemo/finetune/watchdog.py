@@ -54,9 +54,9 @@ class Watchdog:
             return []
         return self._once(
             step, "spikes",
-            f"The gradient norm was over {SPIKE:g} times its usual {median(self.norms):.2g} in {SPIKES} of the "
-            f"last {RECENT} steps: some clips are wrong, or the rate of {self.learning_rate:g} is too high. Halve it, or look "
-            "at the clips that precheck lists.",
+            f"The gradient norm was over {SPIKE:g} times its usual {median(self.norms):.2g} in {SPIKES} of the last "
+            f"{RECENT} steps: some clips are wrong, or the rate of {self.learning_rate:g} is too high. Halve it, or "
+            "look at the clips that precheck lists.",
         )  # fmt: skip
 
     def evaluated(self, step: int, wer: float, blank_share: float, train_loss: float, dev_loss: float) -> list[Alert]:

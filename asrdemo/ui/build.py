@@ -12,11 +12,12 @@ import gradio as gr
 from asrdemo.errors import AsrDemoError
 from asrdemo.settings import Settings
 from asrdemo.transcribe import Transcriber
-from asrdemo.ui import api, models_tab, page_html, theme
+from asrdemo.ui import api, decoder_panel, models_tab, page_html, theme
 from asrdemo.ui.analysis import tab as analysis_tab
 from asrdemo.ui.compare import tab as compare_tab
 from asrdemo.ui.corpora import tab as corpora_tab
 from asrdemo.ui.examples import examples
+from asrdemo.ui.finetune import tab as finetune_tab
 from asrdemo.ui.live import tab as live_tab
 from asrdemo.ui.services import Services, first_checkpoint
 from asrdemo.ui.transcribe import tab as transcribe_tab
@@ -44,11 +45,14 @@ def build_ui(transcriber: Transcriber, settings: Settings) -> gr.Blocks:
                 analysis_tab.build(services, page, analysis)
             with gr.Tab("Compare", id="compare"):
                 compare_tab.build(services, examples(services.registry), page, own)
+            with gr.Tab("Fine-tune", id="finetune") as finetune:
+                finetune_tab.build(services, page, finetune)
             with gr.Tab("Corpora", id="corpora") as corpora:
                 corpora_tab.build(services, corpora)
             with gr.Tab("Checkpoints", id="checkpoints"):
                 models_tab.build(services, page)
         api.build(services)
+        decoder_panel.wire_lists(services, page)
     return page.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4)
 
 

@@ -15,6 +15,7 @@ from asrdemo.ui.wiring import PRIVATE, QUIET, forgiving, told
 
 NO_LM = ("No language model", "")
 NAMES = tuple(f.name for f in fields(Choice))
+LISTED = "checkpoint-list"  # class of every list that offers the checkpoints
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,24 @@ def checkpoints(services: Services) -> list[tuple[str, str]]:
         ready, _ = availability(spec)
         labels.append((spec.title if ready else f"{spec.title} (needs the network)", spec.id))
     return labels
+
+
+def checkpoint_list(services: Services, value: str, label: str = "Checkpoint", **more: Any) -> gr.Dropdown:
+    """A list of the checkpoints, as short or long as it is now: `wire_lists` sees to that."""
+    return gr.Dropdown(checkpoints(services), value=value, label=label, filterable=False, elem_classes=LISTED, **more)
+
+
+def wire_lists(services: Services, page: gr.Blocks) -> None:
+    """Whenever the page is loaded, its lists offer what is registered by then. One whose choice has gone goes back to
+    the first. Call it when the whole page is laid out."""
+    lists = [block for block in page.blocks.values() if isinstance(block, gr.Dropdown) and LISTED in block.elem_classes]
+
+    def fresh(*chosen: str | None) -> list[dict[str, Any]]:
+        offered = checkpoints(services)
+        known, first = {id_ for _, id_ in offered}, first_checkpoint(services.registry)
+        return [gr.update(choices=offered, **({} if id_ in known else {"value": first})) for id_ in chosen]
+
+    page.load(fresh, lists, lists, **QUIET)
 
 
 def language_models(services: Services, own: list[tuple[str, str]] | None = None) -> list[tuple[str, str]]:
@@ -76,9 +95,7 @@ def restored(services: Services, saved: object) -> Choice:
 def build(services: Services) -> Panel:
     """Lay out the list and the collapsed panel."""
     start = defaults(services, first_checkpoint(services.registry))
-    checkpoint = gr.Dropdown(
-        checkpoints(services), value=start.checkpoint, label="Checkpoint", elem_id="checkpoint", filterable=False
-    )
+    checkpoint = checkpoint_list(services, start.checkpoint, elem_id="checkpoint")
     with gr.Accordion("Decoder settings", open=False, elem_id="decoder"):
         kind = gr.Radio(
             [("Greedy", "greedy"), ("Beam search", "beam")], value=start.kind, label="Decoder", elem_id="kind",

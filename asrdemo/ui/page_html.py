@@ -108,11 +108,11 @@ def _problem(name: str, problem: str) -> str:
     return f"<strong>Not read.</strong> {escape(problem)}"
 
 
-def downloads_html(formats: Sequence[str]) -> str:
-    """One button a format; scripts read `data-format`."""
+def downloads_html(formats: Sequence[str], what: str = "the transcript") -> str:
+    """One button a format; scripts read `data-format`. what: is downloaded, in words."""
     names = {"textgrid": "TextGrid"}
     buttons = "".join(f'<button type="button" data-format="{f}">{names.get(f, f)}</button>' for f in formats)
     return (
-        '<div class="downloads" role="group" aria-label="Download the transcript">'
+        f'<div class="downloads" role="group" aria-label="Download {what}">'
         f'<span class="label">Download</span>{buttons}</div>'
     )

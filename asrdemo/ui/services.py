@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asrdemo.errors import NotFoundError
+from asrdemo import registry
+from asrdemo.errors import ConfigError, NotFoundError
 from asrdemo.settings import Settings
 from asrdemo.types import Clip
 from asrdemo.ui.scratch import Scratch
@@ -25,6 +27,7 @@ VISITOR_MODELS = 24
 VISITOR_MODEL_BYTES = 2 * 2**30  # on disk, of all visitors together
 LIVE_SESSIONS = 8
 LIVE_IDLE_S = 120.0
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -56,9 +59,9 @@ def availability(spec: CheckpointSpec) -> tuple[bool, str]:
     return found.state == "ready", found.reason
 
 
-def first_checkpoint(registry: Registry) -> str:
+def first_checkpoint(known: Registry) -> str:
     """The id of the first checkpoint that can be used now, else of the first of all. Raises NotFoundError."""
-    specs = list(registry.checkpoints.values())
+    specs = list(known.checkpoints.values())
     if not specs:
         raise NotFoundError("models.yaml lists no checkpoint; expected at least one under `checkpoints`.")
     return next((spec.id for spec in specs if availability(spec)[0]), specs[0].id)
@@ -76,11 +79,26 @@ class Services:
         self._models: Shelf[_Kept] = Shelf(VISITOR_MODELS, size=lambda kept: kept.size, on_drop=self._forget)
         self._scratch = Scratch(settings.home / "visitors" / "language-models")
         self._lock = threading.Lock()
+        self._registered: tuple[object, ...] = ()  # what is there already is looked at when first asked for
 
     @property
     def registry(self) -> Registry:
-        """Checkpoints, language models (those of visitors included) and corpora."""
+        """Checkpoints, language models (those of visitors included) and corpora.
+
+        A checkpoint that was registered or taken back a moment ago, by whatever process, is noticed here.
+        """
+        if registry.state(self.settings.home) != self._registered:
+            self._look_again()
         return self.transcriber.registry
+
+    def _look_again(self) -> None:
+        """Adopt the checkpoints that are registered now. A broken one must not take the page from everybody."""
+        with self._lock:
+            self._registered = registry.state(self.settings.home)  # first: what comes meanwhile is found next time
+            try:
+                self.transcriber.use_registry(registry.with_registered(self.transcriber.registry, self.settings.home))
+            except ConfigError as error:
+                log.warning("The checkpoints trained here cannot be listed anew: %s", error)
 
     def clip(self, path: str, name: str) -> Clip:
         """The audio file at this path, read once while it stays on the shelf. Raises AudioError, NotFoundError."""
@@ -96,7 +114,7 @@ class Services:
     def add_language_model(self, spec: LanguageModelSpec) -> None:
         """Let a visitor's language model be used under its id, which only this visitor knows."""
         with self._lock:
-            self.transcriber.use_registry(self.registry.with_language_model(spec, listed=False))
+            self.transcriber.use_registry(self.transcriber.registry.with_language_model(spec, listed=False))
         size = sum(file.stat().st_size for file in (spec.path, spec.unigrams) if isinstance(file, Path))
         self._models.put(spec.id, _Kept(spec, max(1.0, VISITOR_MODELS * size / VISITOR_MODEL_BYTES)))
 
@@ -106,6 +124,6 @@ class Services:
 
     def _forget(self, key: str, kept: _Kept) -> None:
         with self._lock:
-            self.transcriber.use_registry(self.registry.without_unlisted(key))
+            self.transcriber.use_registry(self.transcriber.registry.without_unlisted(key))
         if kept.spec.path and self.models_folder() in kept.spec.path.parents:
             shutil.rmtree(kept.spec.path.parent, ignore_errors=True)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from asrdemo.errors import NotFoundError, ResultError, ToolError
 from asrdemo.types import Progress
-from evals import adjusted, churn, confusions, filters, formatting, phonemes, significance, slices, worst
+from evals import adjusted, churn, confusions, filters, formatting, phonemes, significance, slices, walks, worst
 from evals.groups import USUAL
 from evals.results import Result
 from evals.scored import Scored, load
@@ -119,7 +119,7 @@ def gather(
     tell(3, steps, "errors")
     sounds, no_phonemes = _phonemes(scored, mask, seed)
     rows = pa.table({name: scored.column(name).filter(pa.array(inside)) for name in _TEXTS})
-    walked = confusions.read_words(rows)
+    walked = walks.steps(scored, 0) if mask is None else walks.steps(scored, 0).where(mask)
     tell(4, steps, "comparison")
     several = len(scored.runs) > 1
     profile = scored.results[0].info["pins"]["normaliser"]["profile"]

@@ -153,10 +153,7 @@ def _value(row: Row, chart: Chart) -> str:
     if math.isfinite(row["low"]):
         interval = f"{100 * row['low']:.0f}–{100 * row['high']:.0f}"
     key_ = key(chart.runs.index(row["run"])) if len(chart.runs) > 1 else ""
-    return (
-        f'<span class="one">{key_}<b>{percent(row["wer"])}</b> '
-        f'<span class="range">{interval}</span>{sign}</span>'
-    )
+    return f'<span class="one">{key_}<b>{percent(row["wer"])}</b> <span class="range">{interval}</span>{sign}</span>'
 
 
 def _x(rate: float, top: float) -> float:

@@ -110,7 +110,7 @@ def _pager(pages: Pages) -> str:
     for number in sorted(n for n in wanted if 1 <= n <= pages.last):
         buttons += '<span class="gap">…</span>' if number > before + 1 else ""
         current = ' aria-current="page"' if number == pages.page else ""
-        buttons += f'<button type="button" class="plain" {go({"page": str(number)})}{current}>{number:,}</button>'
+        buttons += f'<button type="button" class="plain" {go({"leaf": str(number)})}{current}>{number:,}</button>'
         before = number
     return f'<nav class="pager" aria-label="Pages">{buttons}</nav>'
 
@@ -143,7 +143,7 @@ def detail_html(d: Detail) -> str:
         for kind in KINDS
     )
     return (
-        f'<article class="detail" data-clip="{escape(first["clip"])}" aria-label="Clip"><header><h3>'
+        f'<article class="detail" tabindex="-1" data-clip="{escape(first["clip"])}" aria-label="Clip"><header><h3>'
         f'{escape(first["clip"])}</h3><span class="marks" role="group" aria-label="Mark this clip">{marks}</span>'
         '<button type="button" class="plain close" data-close aria-label="Close">✕</button></header>'
         f'<div class="two-up"><div>{strips}{_facts(first, d.reports)}</div><div>{sound}</div></div></article>'
@@ -232,7 +232,7 @@ def _speaker(client: str) -> str:
         return ""
     where = escape(urlencode({"client_id": client}))
     return (
-        f'<p><button type="button" class="link" data-where="{where}" {go({"view": "clips", "page": None})}>'
+        f'<p><button type="button" class="link" data-where="{where}" data-anew {go({"view": "clips", "leaf": None})}>'
         "All clips of this speaker</button></p>"
     )
 

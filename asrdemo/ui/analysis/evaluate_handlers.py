@@ -47,7 +47,8 @@ class Ask:
 
 @dataclass(frozen=True)
 class Watch:
-    """How the latest run goes. running: whether to look again soon; resumable: whether it can go on."""
+    """How the run goes that is under way, else the latest. running: whether to look again soon; resumable: whether it
+    can go on."""
 
     html: str
     id: str = ""
@@ -151,11 +152,13 @@ def resume(services: Services, id: str) -> None:
 
 
 def watch(services: Services, problem: str = "") -> Watch:
-    """The latest run and those before it, whoever started them. problem: why what was just asked for did not work."""
+    """The run under way, or else the latest, and those before it, whoever started them. problem: why what was just
+    asked for did not work."""
     found = jobs.jobs(services.settings.home)
     said = f'<p class="problem" role="alert"><strong>That did not work:</strong> {escape(problem)}</p>' * bool(problem)
     if not found:
         return Watch(f'{said}<p class="hint">No evaluation has been run here yet.</p>')
+    found.sort(key=lambda job: job.state != "running")  # an older one may have gone on
     latest, earlier = found[0], found[1 : 1 + LISTED]
     html = said + _latest(latest) + (_earlier(earlier) if earlier else "")
     return Watch(html, latest.id, latest.state == "running", latest.state in ("stopped", "failed"))

@@ -73,10 +73,10 @@ def heat_frame(offered: Sequence[str], down: str, across: str, table: str, of: s
     )
 
 
-def worst_html(rows: Sequence[Row], note: str, of: str = "") -> str:
-    """The slices found, confirmed ones as answers, the others folded away. of: see `titled`."""
-    confirmed = [_found(row, at) for at, row in enumerate((r for r in rows if r["confirmed"]), start=1)]
-    others = [_found(row, 0) for row in rows if not row["confirmed"]]
+def worst_html(rows: Sequence[Row], note: str, of: str = "", tune: str = "") -> str:
+    """The slices found, confirmed ones as answers, the others folded away. of: see `titled`; tune: of `tune_html`."""
+    confirmed = [_found(row, at, tune) for at, row in enumerate((r for r in rows if r["confirmed"]), start=1)]
+    others = [_found(row, 0, tune) for row in rows if not row["confirmed"]]
     body = (
         f'<ol class="found">{"".join(confirmed)}</ol>'
         if confirmed
@@ -95,14 +95,23 @@ def worst_html(rows: Sequence[Row], note: str, of: str = "") -> str:
     )
 
 
-def _found(row: Row, at: int) -> str:
+def tune_html(about: str, where: str = "") -> str:
+    """A link to the Fine-tune page, which makes a recipe for these clips; nothing where it is not known what heard
+    them. about: checkpoint and corpus, and what is filtered already, as an address; where: a slice of that."""
+    if not about:
+        return ""
+    address = escape("?tab=finetune&" + "&".join(filter(None, (about, where))))
+    return f'<a class="plain" data-finetune href="{address}">Fine-tune on this slice</a>'
+
+
+def _found(row: Row, at: int, tune: str) -> str:
     where = escape(str(row["where"]))
     badge = '<span class="badge sure">✓ confirmed</span>' if at else '<span class="badge">? not confirmed</span>'
     return (
         f'<li><p dir="auto">{escape(str(row["sentence"]))}</p><p class="acts">{badge} '
         f'<button type="button" class="plain" data-where="{where}">Look only at these</button> '
-        f'<button type="button" class="plain" data-where="{where}" {go({"view": "clips", "page": None})}>See the clips'
-        "</button></p></li>"
+        f'<button type="button" class="plain" data-where="{where}" {go({"view": "clips", "leaf": None})}>See the clips'
+        f"</button> {tune_html(tune, str(row['where']))}</p></li>"
     )
 
 

@@ -13,6 +13,7 @@ from functools import partial
 from itertools import combinations
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlencode
 
 import numpy as np
 
@@ -188,8 +189,20 @@ def where(at: Look) -> tuple[str, str]:
         for by in charted(at)
     ]
     lead = charts.lead_html(rows, at.scored.runs[0], at.of)
+    if at.view.query:
+        lead += f'<p class="acts">{findings_html.tune_html(tunable(at))}</p>'
     further = [(name, name in at.view.by) for name in varied(at.scored, FURTHER)]
     return lead, findings_html.further_html(further) + charts.charts_html(found)
+
+
+def tunable(at: Look) -> str:
+    """Checkpoint and corpus of the result looked at closely, and the filter, for the Fine-tune page; "" if unknown."""
+    pins = at.result.info.get("pins", {})
+    checkpoint, corpus = (pins.get(name, {}).get(key) for name, key in (("checkpoint", "id"), ("corpus", "name")))
+    if not checkpoint or not corpus:
+        return ""
+    about = urlencode({"checkpoint": checkpoint, "corpus": corpus})
+    return f"{about}&{at.view.query}" if at.view.query else about
 
 
 def heat(desk: Desk, at: Look) -> str:
@@ -260,7 +273,7 @@ def _most_frequent(scored: Scored, column: str, weight: dict[str, int]) -> list[
 def worst(desk: Desk, at: Look) -> str:
     """The slices that a search over all crossings finds."""
     found = worst_found(desk, at)
-    return findings_html.worst_html(found.table.to_dict("records"), found.note, at.of)
+    return findings_html.worst_html(found.table.to_dict("records"), found.note, at.of, tunable(at))
 
 
 def gaps(desk: Desk, at: Look) -> str:

@@ -2,7 +2,7 @@
 
     ?tab=analysis&results=demo-en-beam&results=demo-en-greedy     which results, the first one looked at closely
     &accents=Scottish+English&seconds.min=2                       the filter, as evals.filters reads it
-    &view=clips&sort=longest&page=3&open=clip.mp3                 what is looked at; see View
+    &view=clips&sort=longest&leaf=3&open=clip.mp3                 what is looked at; see View
 
 The browser keeps it (static/analysis.js), every event sends it, and the server remembers nothing of a visitor: a copied
 address, a reload and a restart of the app all lead to the same page.
@@ -22,7 +22,7 @@ from evals.filters import Condition
 VIEWS = {"where": "Where it fails", "errors": "Which errors", "clips": "Clips", "run": "Run an evaluation"}
 MOST_RESULTS = 6
 _LISTS = ("results", "by")
-_TEXTS = ("tab", "view", "heat", "unit", "said", "heard", "sort", "page", "open", "mark", "what", "__theme")
+_TEXTS = ("tab", "view", "heat", "unit", "said", "heard", "sort", "leaf", "open", "mark", "what", "__theme")
 _FOREIGN = re.compile(r"utm_\w+|fbclid|gclid|msclkid|igshid|mc_[ce]id|ref_src")
 
 
@@ -31,7 +31,8 @@ class View:
     """results: names, () for the page's choice. query: the filter. by: columns charted besides the usual ones.
 
     heat: two columns, `accents*gender`. unit: words or characters. said, heard: the pair looked at, None for nothing
-    on that side; pair: whether there is one. sort: one of evals.clips.ORDERS; page: from 1. open: a clip.
+    on that side; pair: whether there is one. sort: one of evals.clips.ORDERS; page: of the clips, from 1, `leaf` in the
+    address, where Gradio keeps `page` for itself. open: a clip.
     mark, what: what an event asks for: a mark for the open clip, a table to save.
     """
 
@@ -73,7 +74,7 @@ def read(address: str) -> View:
             texts[key] = value
         elif not _FOREIGN.fullmatch(key):
             rest.append((key, value))
-    page = texts.get("page", "")
+    page = texts.get("leaf", "")
     return View(
         results=tuple(dict.fromkeys(filter(None, lists["results"])))[:MOST_RESULTS],
         conditions=filters.parse(urlencode(rest)),

@@ -22,7 +22,7 @@ from asrdemo.ui.wiring import PLAIN, PRIVATE, reporter, told
 
 ADDRESS = "() => window.asrdemoAnalysis.address()"
 EVENT: dict[str, Any] = {"api_visibility": "undocumented", "show_progress": "hidden", "js": ADDRESS}
-LATE = "() => window.asrdemoAnalysis.late()"
+LATE = "(address) => window.asrdemoAnalysis.late(address)"
 OPENED = "() => window.asrdemoAnalysis.look('{}')"
 SLOW: dict[str, Any] = {"concurrency_id": "analysis", "concurrency_limit": 1}
 CHOSEN = "() => window.asrdemoAnalysis.settled(true)"
@@ -38,9 +38,10 @@ LATER = {"heat": ("where", ""), "worst": ("where", SEARCHING), "gaps": ("where",
 
 @dataclass(frozen=True)
 class Page:
-    """The components that show something."""
+    """The components that show something; address, done: what to show, and of which address all is there."""
 
     address: gr.Textbox
+    done: gr.Textbox
     bar: gr.HTML
     headline: gr.HTML
     views: gr.Tabs
@@ -83,7 +84,7 @@ def build(services: Services, page: gr.Blocks, tab: gr.Tab) -> None:
 
 
 def _layout(services: Services) -> Page:
-    address = gr.Textbox(visible=False, label="address")
+    address, done = gr.Textbox(visible=False, label="address"), gr.Textbox(visible="hidden", label="done")
     bar = gr.HTML("", elem_id="analysis-bar", js_on_load=script("analysis_bar.js"), **PLAIN)
     headline = _part("headline", WAITING)
     tabs = {}
@@ -100,8 +101,8 @@ def _layout(services: Services) -> Page:
     detail = _part("detail")
     file = gr.File(visible="hidden", label="saved file")
     return Page(
-        address, bar, headline, views, tabs, lead, charts, worst, heat, gaps, errors, formatting, table, detail, file,
-        run,
+        address, done, bar, headline, views, tabs, lead, charts, worst, heat, gaps, errors, formatting, table, detail,
+        file, run,
     )  # fmt: skip
 
 
@@ -124,8 +125,10 @@ def _wire(desk: Desk, p: Page, tab: gr.Tab) -> None:
 
     def followed(event: Any, js: str = SETTLED, **named: Any) -> None:
         """After the first paint comes what takes longer."""
-        late = event.then(None, js=js).then(deeper, p.address, p.late, **{**EVENT, **(named or PRIVATE)}, **SLOW)
-        late.then(None, js=LATE)
+        late = event.then(None, js=js).then(
+            deeper, p.address, [*p.late, p.done], **{**EVENT, **(named or PRIVATE)}, **SLOW
+        )
+        late.then(None, p.done, js=LATE)
 
     parts = [*p.shown, *p.late]
     framed = [p.bar, p.views, p.detail, *parts]
@@ -182,11 +185,13 @@ def _shown(desk: Desk, address: str, visitor: str) -> list[Any]:
 
 
 def _deeper(desk: Desk, address: str, visitor: str) -> Iterator[list[Any]]:
-    """Values for Page.late; nothing any more once the visitor has gone on to another filter. A part that cannot be made
-    says so in its place."""
+    """Values for Page.late and Page.done; nothing any more once the visitor has gone on to another filter. A part that
+    cannot be made says so in its place."""
+    skips = [gr.skip()] * len(LATER)
     try:
         at = handlers.look(desk, address)
     except AsrDemoError:  # said in the headline already
+        yield [*skips, address]
         return
     makes: dict[str, Callable[[Desk, Look], str]] = {
         "heat": handlers.heat, "worst": handlers.worst, "gaps": handlers.gaps, "formatting": clips_handlers.formatting
@@ -199,7 +204,8 @@ def _deeper(desk: Desk, address: str, visitor: str) -> Iterator[list[Any]]:
         except AsrDemoError as error:
             made = findings_html.trouble_html(name, str(error))
         if not handlers.moved_on(desk, visitor, at):
-            yield [made if each == place else gr.skip() for each in range(len(LATER))]
+            yield [*skips[:place], made, *skips[place + 1 :], gr.skip()]
+    yield [*skips, "" if handlers.moved_on(desk, visitor, at) else address]
 
 
 def _detail(desk: Desk, address: str) -> str:

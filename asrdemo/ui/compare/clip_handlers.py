@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import secrets
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ LEAST, MOST = 2, 6
 LETTERS = "ABCDEF"
 TIMED = 1000  # clips times checkpoints whose acoustic time is remembered
 SIZED = 100  # checkpoints whose size in memory is remembered
+LONGEST = 4000  # words of a text up to which texts are laid side by side, which takes time by its square
+LETTERS_EACH = 5  # letters of a word, on average
 _BEAM = "beam:"
 
 
@@ -90,10 +93,11 @@ class Heard:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A visitor's last comparison. Small: texts and paths, no samples."""
+    """A visitor's last comparison. Small: texts and paths, no samples. serial: random, of this one."""
 
     take: Take | None = None
     lanes: tuple[Heard, ...] = ()
+    serial: str = ""
 
     @property
     def done(self) -> bool:
@@ -157,51 +161,75 @@ def take_of(example: Example) -> Take:
 def begin(services: Services, take: Take, lanes: Sequence[Lane]) -> Comparison:
     """All lanes waiting. Raises AudioError, NotFoundError for a clip that cannot be read."""
     services.clip(take.path, take.name)
-    return Comparison(take, tuple(Heard(lane) for lane in lanes))
+    return Comparison(take, tuple(Heard(lane) for lane in lanes), secrets.token_hex(8))
+
+
+class Overtaken(Exception):
+    """The visitor wants something else by now."""
 
 
 def compare(
-    services: Services, start: Comparison, costs: Costs, progress: Progress | None = None
+    services: Services,
+    start: Comparison,
+    costs: Costs,
+    progress: Progress | None = None,
+    wanted: Callable[[], bool] = lambda: True,
 ) -> Iterator[Comparison]:
     """Lane after lane; what there is after each. The model hears the clip once for each checkpoint; a lane that fails
-    says why, and the others go on."""
+    says why, and the others go on. Ends at once when it is not wanted any more."""
     if start.take is None:
         return
+
+    def check(done: int, total: int, note: str) -> None:
+        if not wanted():
+            raise Overtaken
+
     now = start
     for at, waiting in enumerate(start.lanes):
         if progress:
             progress(at, len(start.lanes), f"lane {LETTERS[at]}")
-        heard = _hear(services, start.take, waiting.lane, costs)
+        try:
+            check(at, len(start.lanes), "")
+            heard = _hear(services, start.take, waiting.lane, costs, check)
+            check(at, len(start.lanes), "")
+        except Overtaken:
+            return
         now = replace(now, lanes=(*now.lanes[:at], heard, *now.lanes[at + 1 :]))
         yield now
 
 
-def _hear(services: Services, take: Take, lane: Lane, costs: Costs) -> Heard:
+def _hear(services: Services, take: Take, lane: Lane, costs: Costs, progress: Progress) -> Heard:
+    key = f"{take.path}\n{lane.checkpoint}"
     try:
         clip = services.clip(take.path, take.name)
-        [transcript] = services.transcriber.transcribe([clip], lane.checkpoint, lane.options(services))
+        [transcript] = services.transcriber.transcribe([clip], lane.checkpoint, lane.options(services), progress)
+        if lane.checkpoint in services.transcriber.cache.loaded():
+            costs.memory.put(lane.checkpoint, services.transcriber.model(lane.checkpoint).bytes)
     except AsrDemoError as error:
         return Heard(lane, problem=str(error))
-    key = f"{take.path}\n{lane.checkpoint}"
+    except MemoryError:
+        return Heard(
+            lane, problem="This machine has not enough memory for it. Choose a shorter clip or a smaller model."
+        )
     if transcript.timings.acoustic:
         costs.seconds.put(key, transcript.timings.acoustic)
-    if lane.checkpoint in services.transcriber.cache.loaded():
-        costs.memory.put(lane.checkpoint, services.transcriber.model(lane.checkpoint).bytes)
     return Heard(lane, transcript, acoustic=costs.seconds.get(key), memory=costs.memory.get(lane.checkpoint))
 
 
 def laid(services: Services, now: Comparison) -> Laid | None:
-    """The texts side by side and scored; None while there is none."""
+    """The texts side by side and scored; None while lanes wait, where there is no text, and for very long ones."""
     from evals.score import score, spelled
     from evals.side_by_side import side_by_side
 
     found = [(at, lane.transcript) for at, lane in enumerate(now.lanes) if lane.transcript]
-    if now.take is None or not found:
+    if now.take is None or not found or not now.done:
         return None
     language = now.take.language or services.registry.checkpoint(found[0][1].checkpoint).language
     profile = for_language(language)
     texts = normalise_all([transcript.text for _, transcript in found], profile)
     [reference] = normalise_all([now.take.reference], profile)
+    if any(len(t.split()) > LONGEST or len(t) > LONGEST * LETTERS_EACH for t in (reference, *texts)):
+        return None
     scores = [score(now.take.reference, transcript.text, profile) for _, transcript in found] if reference else []
     columns = side_by_side([reference, *texts] if reference else texts)
     joined = spelled(["a b"], profile) != ["a b"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from asrdemo.ui.compare.clip_handlers import LETTERS, Comparison, Heard, Laid
+from asrdemo.ui.compare.clip_handlers import LETTERS, LONGEST, Comparison, Heard, Laid
 from asrdemo.ui.compare.markup import (
     direction,
     glossary,
@@ -19,6 +19,9 @@ from asrdemo.ui.compare.markup import (
 )
 from asrdemo.ui.result_html import clock
 from evals.score import Score
+from evals.side_by_side import parted
+
+MOST_WORDS = 600  # of each text that are shown; a page of an hour of speech would have megabytes
 
 EMPTY = (
     '<div class="empty"><svg viewBox="0 0 120 32" aria-hidden="true">'
@@ -32,11 +35,11 @@ def comparison_html(now: Comparison, laid: Laid | None, titles: Sequence[tuple[s
     """The whole result. titles: of each lane, the checkpoint and how its text is found."""
     if now.take is None:
         return EMPTY
-    best = _best(laid) if laid and now.done else set()
+    best = _best(laid) if laid else set()
     cards = "".join(
         _card(at, lane, titles[at], now, laid, at in best) for at, lane in enumerate(now.lanes)
     )  # fmt: skip
-    below = _below(now, laid) if laid and now.done else ""
+    below = _below(now, laid) if laid else ""
     return (
         f'<article class="comparison" aria-busy="{str(not now.done).lower()}">'
         f"<header><h2>{escape(now.take.name)}</h2><p>{_about(now)}</p></header>"
@@ -76,8 +79,10 @@ def _verdict(now: Comparison, laid: Laid | None) -> str:
     if not now.done:
         waiting = next(at for at, lane in enumerate(now.lanes) if not (lane.transcript or lane.problem))
         return f"Lane {LETTERS[waiting]} is listening …"
-    if laid is None:
+    if not any(lane.transcript for lane in now.lanes):
         return "No lane could hear this clip; each says why below."
+    if laid is None:
+        return f"Texts of more than {LONGEST:,} words are not laid side by side; choose a shorter clip to compare them."
     if len(laid.lanes) == 1:
         return f"Only lane {LETTERS[laid.lanes[0]]} could hear this clip."
     places = sum(len(set(column.words[1:] if laid.reference else column.words)) > 1 for column in laid.columns)
@@ -114,17 +119,22 @@ def _card(at: int, lane: Heard, title: tuple[str, str], now: Comparison, laid: L
 
 
 def _text(at: int, now: Comparison, laid: Laid | None, lane: Heard) -> str:
-    if laid is None or at not in laid.lanes:
-        return ""
-    row = laid.lanes.index(at)
-    against = "the script" if laid.reference else f"lane {LETTERS[laid.lanes[0]]}"
-    shown = marked(laid.columns, row + bool(laid.reference), laid.joined, against)
+    """What the lane wrote; once all are done, with what differs marked."""
+    text = lane.transcript.text if lane.transcript else ""
     language = now.take.language if now.take else ""
     lang = f' lang="{escape(language)}"' if language else ""
-    if lane.transcript and not lane.transcript.text:
+    if laid is None:
+        words, way = text.split(), direction(text)
+        shown, count = escape(" ".join(words[:MOST_WORDS])), len(words)
+    else:
+        row = laid.lanes.index(at) + bool(laid.reference)
+        against = "the script" if laid.reference else f"lane {LETTERS[laid.lanes[0]]}"
+        shown, count = marked(laid.columns[:MOST_WORDS], row, laid.joined, against), len(laid.columns)
+        way = direction(laid.reference or text)
+    if not text:
         return f'<p class="heard none">No words were recognised.</p><p class="hint">{shown}</p>'
-    way = direction(laid.reference or (lane.transcript.text if lane.transcript else ""))
-    return f'<p class="heard" dir="{way}"{lang}>{shown}</p>'
+    rest = f'<p class="hint">The first {MOST_WORDS:,} of {count:,} words.</p>' if count > MOST_WORDS else ""
+    return f'<p class="heard" dir="{way}"{lang}>{shown}</p>{rest}'
 
 
 def _figures(at: int, lane: Heard, laid: Laid | None) -> str:
@@ -154,11 +164,13 @@ def _below(now: Comparison, laid: Laid) -> str:
     heads = [run_mark(at, LETTERS[at]) for at in laid.lanes]
     if laid.reference:
         heads = ["<em>read</em>", *heads]
-    rows = interlinear(laid.columns, heads, now.take.language if now.take else "")
+    columns = parted(laid.columns)
+    rows = interlinear(columns, heads, now.take.language if now.take else "")
+    gone = " Places where all agree are left out (…), and whatever is too long for one page." if None in columns else ""
     first = "what was read" if laid.reference else f"lane {LETTERS[laid.lanes[0]]}"
     return (
         f'<section class="by-word"><h3>Word by word</h3>{rows}<p class="hint">Against {first}: '
         '<b class="sign">≠</b> another word, <b class="sign">−</b> missing, <b class="sign">+</b> added. '
-        "Capitals and punctuation are left out, as in scoring.</p></section>"
+        f"Capitals and punctuation are left out, as in scoring.{gone}</p></section>"
         + glossary(("Lane", "WER", "CER", "Confidence", "Speed", "Memory", "Greedy", "Beam search"))
     )

@@ -24,6 +24,7 @@ from asrdemo.ui.wiring import MODEL, PLAIN, PRIVATE, QUIET, reporter, told
 
 PROGRESS = gr.Progress()  # a default argument; Gradio hands each call its own
 START = 2  # lanes at first
+VISITS = 1000  # visitors of whom it is remembered what they want to hear
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,8 @@ class LanesPanel:
     fewer: gr.Button
 
 
-def build(services: Services, examples: Sequence[Example], own: gr.State) -> gr.State:
-    """Lay out and wire. Returns the state that holds the visitor's Comparison.
-
-    own: titles and ids of the language models that the visitor has built.
-    """
+def build(services: Services, examples: Sequence[Example], own: gr.State) -> None:
+    """Lay out and wire. own: titles and ids of the language models that the visitor has built."""
     now = gr.State(Comparison(), time_to_live=3 * 3600)
     ways = _ways(services, examples)
     with gr.Row(elem_classes="compare-desk"):
@@ -71,7 +69,6 @@ def build(services: Services, examples: Sequence[Example], own: gr.State) -> gr.
             panel = _panel(services)
     _wire(services, ways, panel, _wire_panel(services, panel, own), now, result, player)
     _wire_search(services, ways)
-    return now
 
 
 def _ways(services: Services, examples: Sequence[Example]) -> Ways:
@@ -159,39 +156,56 @@ def _wire(
     result: gr.HTML,
     player: gr.Audio,
 ) -> None:
-    """A clip or another lane -> waiting cards at once, then lane after lane. resized: events that change how many."""
+    """A clip or another lane -> waiting cards at once, then lane after lane. resized: events that change how many.
+
+    Who chooses something else while lanes run gets that: what runs ends, and does not write to the page any more.
+    """
     costs = clip_handlers.Costs()
+    latest: Shelf[str] = Shelf(VISITS)
 
     def show(found: Comparison) -> str:
         titles = [clip_handlers.titles(services, heard.lane) for heard in found.lanes]
         return clip_html.comparison_html(found, clip_handlers.laid(services, found), titles)
 
-    def start(take: Take, count: int, values: Sequence[Any]) -> tuple[Any, ...]:
+    def begin(request: gr.Request, take: Take, count: int, values: Sequence[Any]) -> Comparison:
         begun = clip_handlers.begin(services, take, clip_handlers.chosen(values, count))
-        return begun, show(begun), gr.update(value=audio_of(services, take), visible=True)
+        latest.put(str(request.session_hash), begun.serial)
+        return begun
 
-    def from_card(event: gr.EventData, shown: list[Example], count: int, *values: Any) -> tuple[Any, ...]:
-        return start(clip_handlers.take_of(picked(shown, event._data)), count, values)
+    def start(request: gr.Request, take: Take, count: int, values: Sequence[Any]) -> tuple[Any, ...]:
+        sound = audio_of(services, take)
+        begun = begin(request, take, count, values)
+        return begun, show(begun), gr.update(value=sound, visible=True)
 
-    def from_recorder(path: str | None, count: int, *values: Any) -> tuple[Any, ...]:
+    def from_card(
+        event: gr.EventData, request: gr.Request, shown: list[Example], count: int, *values: Any
+    ) -> tuple[Any, ...]:
+        return start(request, clip_handlers.take_of(picked(shown, event._data)), count, values)
+
+    def from_recorder(request: gr.Request, path: str | None, count: int, *values: Any) -> tuple[Any, ...]:
         if path is None:
             return gr.skip(), gr.skip(), gr.skip()
-        return start(Take(path, "Recording", own=True), count, values)
+        return start(request, Take(path, "Recording", own=True), count, values)
 
-    def from_upload(path: str, count: int, *values: Any) -> tuple[Any, ...]:
-        return start(Take(path, Path(path).name, own=True), count, values)
+    def from_upload(request: gr.Request, path: str, count: int, *values: Any) -> tuple[Any, ...]:
+        return start(request, Take(path, Path(path).name, own=True), count, values)
 
-    def again(before: Comparison, count: int, *values: Any) -> tuple[Any, ...]:
+    def again(request: gr.Request, before: Comparison, count: int, *values: Any) -> tuple[Any, ...]:
         if before.take is None:
             return gr.skip(), gr.skip()
-        begun = clip_handlers.begin(services, before.take, clip_handlers.chosen(values, count))
+        begun = begin(request, before.take, count, values)
         return begun, show(begun)
 
-    def run(begun: Comparison, progress: gr.Progress = PROGRESS) -> Iterator[tuple[Any, ...]]:
-        for found in clip_handlers.compare(services, begun, costs, reporter(progress)):
-            yield found, show(found)
+    def run(request: gr.Request, begun: Comparison, progress: gr.Progress = PROGRESS) -> Iterator[str]:
+        def wanted() -> bool:
+            return latest.get(str(request.session_hash)) in (begun.serial, None)
 
-    common: dict[str, Any] = {"outputs": [now, result, player], "show_progress": "hidden", **PRIVATE}
+        for found in clip_handlers.compare(services, begun, costs, reporter(progress), wanted):
+            yield show(found)
+
+    common: dict[str, Any] = {
+        "outputs": [now, result, player], "show_progress": "hidden", "trigger_mode": "always_last", **PRIVATE
+    }  # fmt: skip
     started = [
         ways.cards.click(told(from_card), [ways.shown, panel.count, *panel.values], **common),
         ways.recorder.stop_recording(told(from_recorder), [ways.recorder, panel.count, *panel.values], **common),
@@ -203,7 +217,7 @@ def _wire(
     }  # fmt: skip
     started += [gr.on([value.input for value in panel.values], **call), *(event.success(**call) for event in resized)]
     for event in started:
-        event.success(run, now, [now, result], show_progress="hidden", **MODEL, **PRIVATE)
+        event.success(run, now, result, show_progress="hidden", trigger_mode="always_last", **MODEL, **PRIVATE)
 
 
 def audio_of(services: Services, take: Take) -> bytes | str:

@@ -36,7 +36,7 @@ BY = {
 }
 """What can be sliced by, and what it is called."""
 PAGE = 6  # clips of a list at a time
-TABLES = ("results", "slices", "changes")
+TABLES = ("results", "pairs", "slices", "changes")
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,18 @@ class View:
 
 @dataclass(frozen=True, eq=False)
 class Figures:
-    """The answers. overall: evals.slices.slice_table of all clips of the filter; compared, changed: of all clips and
-    the slices, see evals.significance and evals.churn; speeds: RTFx of each result on these clips, nan where it is not
-    known.
+    """The answers. speakers: None where nobody knows; caveat: a sentence that belongs beside the intervals, or "".
+    overall: evals.slices.slice_table of all clips of the filter; pairs: every two results on them; compared, changed:
+    of all clips and the slices, see evals.significance and evals.churn; speeds: RTFx of each result on these clips, nan
+    where it is not known; left_out: clips that some result lacks.
     """
 
     view: View
     clips: int
-    speakers: int
+    speakers: int | None
+    caveat: str
     overall: pd.DataFrame
+    pairs: pd.DataFrame
     compared: pd.DataFrame
     changed: pd.DataFrame
     grid: ErrorGrid
@@ -78,12 +81,12 @@ class Figures:
 @dataclass(frozen=True)
 class Unlike:
     """Results that cannot be compared. message: of the first refusal; differences: see evals.scored.unlike;
-    possible: names that can be compared with the first; where: the filter."""
+    possible: pairs that can be compared, of the first result if there is one; where: the filter."""
 
     names: tuple[str, ...]
     message: str
     differences: tuple[tuple[str, list[str]], ...]
-    possible: tuple[str, ...]
+    possible: tuple[tuple[str, str], ...]
     where: str = ""
 
 
@@ -136,7 +139,7 @@ def figures(services: Services, view: View) -> Figures:
 def _figures(scored: Scored, view: View) -> Figures:
     from evals.churn import churn_table
     from evals.headline import speeds
-    from evals.significance import comparison_table
+    from evals.significance import comparison_table, pairs_table
     from evals.slices import slice_table
 
     if view.by not in BY:
@@ -148,13 +151,15 @@ def _figures(scored: Scored, view: View) -> Figures:
     return Figures(
         view=view,
         clips=int(overall["clips"].iloc[0]),
-        speakers=int(overall["speakers"].iloc[0]),
+        speakers=None if scored.unnamed == "all" else int(overall["speakers"].iloc[0]),
+        caveat=scored.caveat,
         overall=overall,
+        pairs=pairs_table(scored, mask, base=view.base),
         compared=comparison_table(scored, (view.by,), mask, base=view.base, matched_pairs=False),
         changed=churn_table(scored, (view.by,), mask, base=view.base),
         grid=error_grid(scored, view.base, view.against, mask),
         speeds=tuple(speeds(scored, mask)),
-        left_out=max(scored.left_out),
+        left_out=scored.lacking,
     )
 
 
@@ -179,8 +184,18 @@ def why_not(services: Services, view: View, message: str) -> Unlike:
     known = {result.name: result for result in services.results.complete()}
     chosen = [known[name] for name in view.names if name in known]
     family = next((f for f in families(list(known.values())) if chosen and chosen[0] in f), [])
-    possible = tuple(result.name for result in family if result.name not in view.names[:1])
-    return Unlike(tuple(r.name for r in chosen), message, tuple(unlike(chosen)), possible[: MOST - 1], view.where)
+    others = [result.name for result in family if result is not chosen[0]][: MOST - 1]
+    possible = tuple((chosen[0].name, other) for other in others)
+    return Unlike(tuple(r.name for r in chosen), message, tuple(unlike(chosen)), possible, view.where)
+
+
+def there(services: Services, view: View) -> tuple[View, tuple[str, ...]]:
+    """The view with those of its results that are there, the preset where none is; and the names that are not."""
+    known = {result.name for result in services.results.complete()}
+    names, gone = (tuple(n for n in view.names if (n in known) == here) for here in (True, False))
+    if gone and not names:
+        return replace(preset(services), by=view.by), gone
+    return replace(view, names=names).settled(), gone
 
 
 @dataclass(frozen=True)
@@ -272,7 +287,8 @@ def audio(services: Services, view: View, position: int) -> bytes | str:
 def download(services: Services, view: View, table: str) -> dict[str, str]:
     """A table as CSV, as the browser takes files; see transcribe.handlers.download."""
     found = figures(services, view)
-    tables = {"results": found.overall, "slices": found.compared, "changes": found.changed}
+    slices = found.compared[found.compared["by"] != ""]
+    tables = {"results": found.overall, "pairs": found.pairs, "slices": slices, "changes": found.changed}
     if table not in tables:
         raise NotFoundError(f"There is no table {table!r}; there are: {', '.join(tables)}.")
     return as_file(f"{table}.csv", tables[table].to_csv(index=False))
@@ -289,8 +305,9 @@ def asked(view: View, sent: object) -> View:
     data = sent if isinstance(sent, dict) else {}
     if isinstance(data.get("against"), str):
         return replace(view, against=data["against"]).settled()
-    if isinstance(data.get("pair"), str) and view.names:
-        return replace(view, names=(view.names[0], data["pair"]), where="").settled()
+    match data.get("pair"):
+        case [str(one), str(other)]:
+            return replace(view, names=names_of([one, other]), where="").settled()
     return view
 
 

@@ -45,47 +45,63 @@ def figures_html(found: Figures) -> str:
     return f'<article class="corpora" data-address="{link}">{"".join(parts)}{glossary(terms)}</article>'
 
 
+def gone_html(names: Sequence[str]) -> str:
+    """A line above the figures about results that were asked for and are not there."""
+    listed = ", ".join(f"<strong>{escape(name)}</strong>" for name in names)
+    return f'<p class="problem" role="status">Not here (any more): {listed}.</p>' if names else ""
+
+
 def _rows(table: pd.DataFrame, name: str = "") -> list[Any]:
     """Rows of a table for one result, or all."""
     return list((table[table["run"] == name] if name else table).itertuples())
 
 
-def _whole(found: Figures, name: str) -> Any:
-    return next(row for row in _rows(found.compared, name) if row.by == "")
+def _pair(found: Figures, one: str, other: str) -> Any:
+    """The row of two results on all clips; the baseline of the view is the row's base."""
+    return next(row for row in _rows(found.pairs) if {row.base, row.run} == {one, other})
 
 
 def _verdict(found: Figures) -> str:
     missing = f" {found.left_out:,} clips are not in all results and are left out." if found.left_out else ""
+    people = "" if found.speakers is None else f" of {found.speakers:,} speakers"
+    caveat = f'<p class="hint problem">{escape(found.caveat)}</p>' if found.caveat else ""
     return (
         f'<header><p class="verdict" role="status">{_sentence(found)}</p>'
-        f'<p class="hint">{found.clips:,} clips of {found.speakers:,} speakers, heard by every result.{missing}</p>'
+        f'<p class="hint">{found.clips:,} clips{people}, heard by every result.{missing}</p>{caveat}'
         f"{chips_html(filters.parse(found.view.where))}</header>"
     )
 
 
 def _sentence(found: Figures) -> str:
-    """Who makes fewer mistakes, and whether that is more than chance."""
+    """Who makes fewest mistakes, and whether that is more than chance: against each of the others, for it was not known
+    beforehand which would be best."""
     rates = {row.run: row.wer for row in _rows(found.overall)}
     if any(math.isnan(rate) for rate in rates.values()):
         return f"Too little speech for a verdict: {escape(found.overall['reason'].iloc[0])}."
-    base = found.view.base
-    best = min(rates, key=lambda name: (rates[name], name != base))
-    other = best if best != base else min((n for n in rates if n != base), key=lambda name: rates[name])
-    row = _whole(found, other)
-    first, second = (other, base) if row.difference < 0 else (base, other)
-    among = f"Of {len(rates)} results, " if len(rates) > 2 else ""
-    if not row.p_holm < REAL:
+    best, *others = sorted(rates, key=lambda name: (rates[name], name != found.view.base))
+    among = f"Of {len(rates)} results, " if len(others) > 1 else ""
+    close = [name for name in others if not _real(_pair(found, best, name))]
+    if close:
+        ahead = len(close) < len(others)
+        words = "lead, too close to tell" if ahead else "lie too close to tell"
+        shown = [percent(rates[name]) for name in (best, *close)]
         return (
-            f"{among}<strong>{escape(first)}</strong> and {escape(second)} lie too close to tell: "
-            f"{percent(rates[first])} and {percent(rates[second])} of words wrong. "
+            f"{among}<strong>{escape(best)}</strong> and {_listed(close)} {words}: {_listed(shown)} of words wrong. "
             "With other speakers it could be the other way round."
         )
+    row, second = _pair(found, best, others[0]), others[0]
     low, high = sorted((abs(row.low), abs(row.high)))
     return (
-        f"{among}<strong>{escape(first)}</strong> makes fewer mistakes: {percent(rates[first])} of words wrong, "
+        f"{among}<strong>{escape(best)}</strong> makes fewer mistakes: {percent(rates[best])} of words wrong, "
         f"{percent(rates[second])} with {escape(second)}. That is {100 * abs(row.difference):.1f} in 100 words fewer "
         f"({100 * low:.1f} to {100 * high:.1f} with other speakers): no accident."
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Such as "a, b and c", escaped."""
+    *first, last = map(escape, names)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _table(found: Figures) -> str:
@@ -109,8 +125,8 @@ def _result(found: Figures, at: int, row: Any, top: float) -> str:
     tag = f' <span class="tag">{term("Baseline", "baseline")}</span>' if name == base else ""
     against, chance = "–", "–"
     if name != base:
-        whole = _whole(found, name)
-        against, chance = _difference(whole), _chance(whole.p_holm)
+        pair = _pair(found, base, name)
+        against, chance = _difference(pair), _chance(pair.p_holm)
     rate = percent(row.wer) if math.isfinite(row.wer) else f'<span class="none">{escape(row.reason)}</span>'
     interval = f"{interval_bar(row.wer, row.low, row.high, top, at)} <small>{_range(row.low, row.high)}</small>"
     return (
@@ -131,11 +147,16 @@ def _chance(p: float) -> str:
     return "&lt; 0.1 %" if p < 0.001 else percent(p)
 
 
+def _real(row: Any) -> bool:
+    """Whether a difference is more than chance: by its corrected p, and by its interval, which is beside it."""
+    return row.p_holm < REAL and not row.low <= 0 <= row.high
+
+
 def _kind(row: Any) -> tuple[str, str, str]:
     """Of a difference: its class, its sign and its words."""
     if math.isnan(row.difference):
         return "unknown", "", ""
-    if not row.p_holm < REAL:
+    if not _real(row):
         return "alike", "≈", "no clear difference"
     return ("better", "▼", "fewer errors") if row.difference < 0 else ("worse", "▲", "more errors")
 
@@ -157,15 +178,15 @@ def _signed(value: float) -> str:
 def _slices(found: Figures) -> str:
     """A row a slice, a column a result: word errors, and against the baseline a sign with words."""
     view = found.view
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[tuple[str, str | None], dict[str, Any]] = {}  # two slices may have the same name
     for row in _rows(found.compared[found.compared["by"] != ""]):
-        rows.setdefault(row.slice, {})[row.run] = row
-    order = sorted(rows, key=lambda name: -next(iter(rows[name].values())).clips)
+        rows.setdefault((row.slice, row.where), {})[row.run] = row
+    order = sorted(rows, key=lambda key: -next(iter(rows[key].values())).clips)
     heads = "".join(
         f'<th scope="col">{run_mark(at, name)}{" (baseline)" if name == view.base else ""}</th>'
         for at, name in enumerate(view.names)
     )
-    body = "".join(_slice(found, name, rows[name]) for name in rows if name in order[:MOST_ROWS])
+    body = "".join(_slice(found, rows[key]) for key in rows if key in order[:MOST_ROWS])
     more = (
         f'<p class="hint">The {MOST_ROWS} with the most clips of {len(order):,}; the download has all.</p>'
         if len(order) > MOST_ROWS
@@ -182,12 +203,13 @@ def _slices(found: Figures) -> str:
     )
 
 
-def _slice(found: Figures, name: str, runs: dict[str, Any]) -> str:
+def _slice(found: Figures, runs: dict[str, Any]) -> str:
     first = next(iter(runs.values()))
-    title = escape(name)
+    title = escape(first.slice)
     if first.where:
         title = f'<button type="button" data-where="{escape(first.where)}">{title}</button>'
-    head = f'<th scope="row">{title}</th><td class="n">{first.clips:,.0f}</td><td class="n">{first.speakers:,}</td>'
+    people = "–" if found.speakers is None else f"{first.speakers:,}"
+    head = f'<th scope="row">{title}</th><td class="n">{first.clips:,.0f}</td><td class="n">{people}</td>'
     if first.status != "ok":
         lacks = f'<td colspan="{len(found.view.names)}" class="none">too little: {escape(first.reason)}</td>'
         return f'<tr class="muted">{head}{lacks}</tr>'
@@ -295,10 +317,9 @@ def unlike_html(found: Unlike) -> str:
             '<div class="scroll"><table><thead><tr><th scope="col">What differs</th>'
             f"{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
         )
-    first = escape(found.names[0]) if found.names else ""
     pairs = "".join(
-        f'<button type="button" class="chip" {send({"pair": name})}>{first} with {escape(name)}</button>'
-        for name in found.possible
+        f'<button type="button" class="chip" {send({"pair": pair})}>{escape(pair[0])} with {escape(pair[1])}</button>'
+        for pair in found.possible
     )
     way_out = f'<p class="ways-out">Can be compared: {pairs}</p>' if pairs and not found.where else ""
     if not table:

@@ -67,7 +67,11 @@ def _lay_out() -> Parts:
         **PLAIN,
     )
     downloads = gr.HTML(
-        {}, html_template=downloads_html(TABLES), js_on_load=script("download.js"), elem_id="corpus-downloads", **PLAIN
+        {},
+        html_template=downloads_html(TABLES, "tables"),
+        js_on_load=script("download.js"),
+        elem_id="corpus-downloads",
+        **PLAIN,
     )
     player = gr.Audio(
         interactive=False, show_label=False, label="The clip", elem_id="corpus-player", buttons=[], visible=False,
@@ -88,12 +92,13 @@ def _wire(services: Services, tab: gr.Tab, p: Parts) -> None:
     outputs = [p.view, p.cell, p.results, p.base, p.by, p.bar, p.figures, p.clips]
 
     def shown(view: View, before: View | None = None) -> list[Any]:
-        view = view.settled()
+        asked = view.names
+        view, gone = corpus_handlers.there(services, view)
         names = list(view.names)
-        same = before is not None and before.names == view.names
+        same = before is not None and before.names == asked == view.names
         bar = gr.skip() if same else corpus_html.bar_html(corpus_handlers.offered(services, view), view)
         results = gr.skip() if same else gr.Dropdown(corpus_handlers.choices(services), value=names)
-        return [view, None, results, gr.Dropdown(names, value=view.base), view.by, bar, *_html(services, view)]
+        return [view, None, results, gr.Dropdown(names, value=view.base), view.by, bar, *_html(services, view, gone)]
 
     def opened(view: View, link: str) -> list[Any]:
         asked = corpus_handlers.of_address(link or "")
@@ -124,15 +129,16 @@ def _wire(services: Services, tab: gr.Tab, p: Parts) -> None:
     p.figures.click(told(clicked), p.view, outputs, show_progress_on=p.figures, **{**CALL, **PRIVATE})
 
 
-def _html(services: Services, view: View) -> tuple[str, str]:
-    """Figures and list of clips; where the results cannot be compared, why."""
+def _html(services: Services, view: View, gone: tuple[str, ...] = ()) -> tuple[str, str]:
+    """Figures and list of clips; where the results cannot be compared, why. gone: results that are not there."""
+    note = corpus_html.gone_html(gone)
     if not view.names:
-        return corpus_html.EMPTY, ""
+        return note + corpus_html.EMPTY, ""
     try:
         figures = corpus_html.figures_html(corpus_handlers.figures(services, view))
     except AsrDemoError as error:
-        return corpus_html.unlike_html(corpus_handlers.why_not(services, view, str(error))), ""
-    return figures, _clips(services, view, None, 0)
+        return note + corpus_html.unlike_html(corpus_handlers.why_not(services, view, str(error))), ""
+    return note + figures, _clips(services, view, None, 0)
 
 
 def _clips(services: Services, view: View, cell: tuple[int, int] | None, start: int) -> str:

@@ -17,7 +17,7 @@ TERMS = {
     "Speed": "Seconds of audio worked through in one second (RTFx). Higher is faster.",
     "Memory": "What the checkpoint's weights take as they are loaded here, in their number format. The tables of a "
     "language model come on top: it does not tell how large they are.",
-    "Interval": "With other speakers of the same kind, the number would lie in this range 95 times out of 100.",
+    "Interval": "95 times out of 100 the true number, that of all speakers of the same kind, lies in such a range.",
     "Difference": "This result's word errors less the baseline's, on the same clips. Below zero is better.",
     "Chance": "How often a difference this large would come about if both were equally good (p, Holm-corrected for "
     "the number of comparisons). Below 5 % counts as real.",
@@ -121,13 +121,15 @@ def marked_pair(reference: str, hypothesis: str, ops: str, joined: bool) -> str:
     return marked(columns, 1, joined, "the script") or '<span class="none">nothing was heard</span>'
 
 
-def interlinear(columns: Sequence[Column], heads: Sequence[str], language: str = "") -> str:
-    """Word under word, wrapping like text. heads: what each row is, as HTML; the first row is what others are held
-    against. Places where all agree are quiet; where one differs it carries a sign."""
+def interlinear(columns: Sequence[Column | None], heads: Sequence[str], language: str = "") -> str:
+    """Word under word, wrapping like text. columns: None for some that are left out. heads: what each row is, as HTML;
+    the first row is what others are held against. Places where all agree are quiet; where one differs it carries a
+    sign."""
     lang = f' lang="{escape(language)}"' if language else ""
-    way = direction(" ".join(column.words[0] or "" for column in columns))
+    way = direction(" ".join(column.words[0] or "" for column in columns if column))
     names = "".join(f"<span>{head}</span>" for head in heads)
-    stacks = "".join(_stack(column) for column in columns)
+    gap = f'<span class="stack">{"<span><i>…</i></span>" * len(heads)}</span>'
+    stacks = "".join(_stack(column) if column else gap for column in columns)
     return (
         f'<div class="rows"><div class="stack names" aria-hidden="true">{names}</div>'
         f'<div class="stacks" dir="{way}"{lang}>{stacks}</div></div>'

@@ -17,9 +17,9 @@ def build(services: Services, examples: Sequence[Example], page: gr.Blocks, own:
     """Lay out the three parts and wire them. own: titles and ids of the language models that the visitor has built."""
     with gr.Tabs(elem_id="compare-parts"):
         with gr.Tab("One clip", id="compare-clip"):
-            compared = clip_tab.build(services, examples, own)
+            clip_tab.build(services, examples, own)
         with gr.Tab("Whole corpus", id="compare-corpus") as corpus:
             corpus_tab.build(services, corpus)
         with gr.Tab("Blind vote", id="compare-vote") as vote:
-            vote_tab.build(services, vote, compared)
+            vote_tab.build(services, vote)
     page.load(None, js=script("compare_link.js"))

@@ -7,9 +7,10 @@ says. Elsewhere there is no sign-in that could be trusted (Gradio plays one), an
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from asrdemo.errors import AsrDemoError
 from asrdemo.finetune import recipe as recipes
@@ -31,6 +32,10 @@ _STRANGER = (
 )
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
 class ClosedError(AsrDemoError):
     """This visitor may not do this here."""
 
@@ -45,15 +50,27 @@ def check(settings: Settings, profile: Profile | None) -> None:
         raise ClosedError(_STRANGER.format(owner=f"{owner} (or a member, if that is an organisation)", sign=sign))
 
 
+def guarded(settings: Settings, handler: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
+    """The handler, closed to those who may not. Its first parameter is who asks: a gr.OAuthProfile or None."""
+
+    @functools.wraps(handler)
+    def wrapper(profile: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        check(settings, profile)
+        return handler(profile, *args, **kwargs)
+
+    return wrapper
+
+
 def limited(settings: Settings, recipe: Recipe) -> Recipe:
-    """The recipe as it may run here: on a demo only those under recipes/ that fine-tune, for DEMO_MINUTES at most.
+    """The recipe as it may run here: on a demo only those under recipes/ that DEMO_MINUTES suffice for, no longer.
 
     Raises ClosedError for any other.
     """
     if settings.finetune != "demo":
         return recipe
-    allowed = [shipped for path in sorted(RECIPES.glob("*.yaml")) if (shipped := recipes.load(path)).base]
-    if not any(_unnamed(recipe) == _unnamed(shipped) for shipped in allowed):
+    shipped = [recipes.load(path) for path in sorted(RECIPES.glob("*.yaml"))]
+    allowed = [each for each in shipped if 0 < each.batches.max_minutes <= DEMO_MINUTES]
+    if not any(_unnamed(recipe) == _unnamed(each) for each in allowed):
         raise ClosedError(
             f"This is a demo: it trains {', '.join(each.name for each in allowed) or 'nothing'} as they are; only name "
             "and minutes may differ. ASRDEMO_FINETUNE=on on a machine of your own trains everything."

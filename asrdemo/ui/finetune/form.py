@@ -21,7 +21,9 @@ from asrdemo.finetune.recipe import DevCorpus, Recipe, TrainCorpus
 
 MOST_TEXT = 100_000  # characters of a recipe
 MODES = ("full", "head", "adapter", "lora")
-_SLICE = ("corpus", "accents", "genders", "ages", "keep")
+_FIRST = ("name", "base", "scratch", "mode", "language", "normalisation", "vocabulary", "seed", "train", "dev", "test")
+COLUMNS = ("accents", "genders", "ages")
+_SLICE = ("corpus", *COLUMNS, "keep")
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,10 @@ def parse(text: str) -> tuple[dict[str, Any], Recipe]:
     if not isinstance(data, dict):
         raise ConfigError("There is no recipe yet; expected keys such as name, base, train and dev.")
     data.pop("smoke", None)
-    return data, recipes.from_dict(data)
+    try:
+        return data, recipes.from_dict(data)
+    except ConfigError as error:
+        raise ConfigError(str(error).removeprefix("the recipe: ")) from error
 
 
 def _where(error: yaml.YAMLError) -> str:
@@ -74,9 +79,17 @@ def _where(error: yaml.YAMLError) -> str:
     return f"Line {mark.line + 1} is not valid YAML: {problem}." if mark else f"This is not valid YAML: {problem}."
 
 
+class _Dumper(yaml.SafeDumper):
+    """What comes twice is written twice, without anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 def dump(data: Mapping[str, Any]) -> str:
-    """The keys as YAML, short lists and tables on a line."""
-    return yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
+    """The keys as YAML, what the run is about first, short lists and tables on a line."""
+    ordered = {name: data[name] for name in (*_FIRST, *data) if name in data}
+    return yaml.dump(ordered, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
 
 
 def read(recipe: Recipe) -> Form:
@@ -127,7 +140,7 @@ def applied(data: Mapping[str, Any], before: Form, after: Form, offer: Offer) ->
 
 def corpora(form: Form, offer: Offer) -> dict[str, list[dict[str, Any]]]:
     """`train` and `dev` of the recipe: the clips to learn, then all others, part by part so that none comes twice."""
-    chosen = {name: list(getattr(form, name)) for name in ("accents", "genders", "ages") if getattr(form, name)}
+    chosen = {name: list(getattr(form, name)) for name in COLUMNS if getattr(form, name)}
     name = slug(" ".join(value for values in chosen.values() for value in values)) or "all"
     train: list[dict[str, Any]] = [{"id": name, "folder": form.corpus, **chosen}]
     narrowed: dict[str, Any] = {}

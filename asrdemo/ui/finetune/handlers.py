@@ -83,20 +83,19 @@ def from_slice(desk: Desk, query: str) -> tuple[str, str]:
     checkpoint, corpus = (asked.pop(name, [""])[0] for name in ("checkpoint", "corpus"))
     if not checkpoint or not corpus:
         return "", ""
-    registry = desk.services.registry
-    folder = corpus if corpus in registry.corpora else registry.corpus(corpus).id
+    folder = desk.services.registry.corpus(corpus).id
     offer = offered(desk, folder)
-    chosen = {field: tuple(v for v in asked.pop(name, []) if v) for name, field in _ASKED.items()}
-    known = {field: tuple(v for v in values if v not in offer.others(field, values)) for field, values in chosen.items()}
-    missing = {f: [v for v in vs if v not in dict(getattr(offer, f))] for f, vs in known.items()}
-    known = {f: tuple(v for v in vs if v not in missing[f]) for f, vs in known.items()}
+    wanted = {field: list(dict.fromkeys(filter(None, asked.pop(name, [])))) for name, field in _ASKED.items()}
+    there = {field: dict(getattr(offer, field)) for field in wanted}
+    known: dict[str, Any] = {field: tuple(v for v in values if v in there[field]) for field, values in wanted.items()}
+    missing = [v for field, values in wanted.items() for v in values if v not in there[field]]
     data = _template(desk, checkpoint)
     name = form.slug(f"{checkpoint} {' '.join(v for vs in known.values() for v in vs)}") or "fine-tuned"
     before = Form(minutes=data.get("batches", {}).get("max_minutes", Form.minutes))
     after = dataclasses.replace(before, name=name, base=checkpoint, corpus=folder, **known)
     data = form.applied(data, before, after, offer)
     left = sorted(name.partition(".")[0] for name in asked if name not in ("tab", "run", "results", "view", "__theme"))
-    return form.dump(data), markup.slice_note(after, left, [v for vs in missing.values() for v in vs])
+    return form.dump(data), markup.slice_note(after, left, missing)
 
 
 def _template(desk: Desk, checkpoint: str) -> dict[str, Any]:
@@ -131,7 +130,9 @@ def _offer(folder: str) -> Offer:
     train = opened.table("train")
     dev = opened.table("dev") if "dev" in opened.splits else train[:0]
     return Offer(
-        **{f"{name}s".replace("accentss", "accents"): _values(train, name) for name in ("accents", "gender", "age")},
+        accents=_values(train, "accents"),
+        genders=_values(train, "gender"),
+        ages=_values(train, "age"),
         dev_accents=tuple(value for value, _ in _values(dev, "accents")),
         splits=tuple(opened.splits),
     )
@@ -184,8 +185,10 @@ def edited(desk: Desk, text: str, after: Form) -> str:
         raise ConfigError(f"There is no mode {after.mode!r}; available: {', '.join(form.MODES)}.")
     offer = offered(desk, after.corpus)
     if after.corpus != before.corpus:  # another corpus may not have them
-        kept = {name: tuple(v for v in getattr(after, name) if v in dict(getattr(offer, name))) for name in
-                ("accents", "genders", "ages")}  # fmt: skip
+        kept: dict[str, Any] = {}
+        for name in form.COLUMNS:
+            there = dict(getattr(offer, name))
+            kept[name] = tuple(value for value in getattr(after, name) if value in there)
         after = dataclasses.replace(after, **kept)
     out = form.applied(data, before, after, offer)
     spec = desk.services.registry.checkpoints.get(after.base)
@@ -250,7 +253,14 @@ def parent_of(source: str) -> str:
 
 def as_form(values: Mapping[str, Any]) -> Form:
     """The form from the page's fields, which may be empty."""
-    texts = {name: str(values.get(name) or "").strip() for name in ("name", "base", "corpus", "mode")}
-    lists = {name: tuple(map(str, values.get(name) or ())) for name in ("accents", "genders", "ages")}
-    numbers = {name: float(values.get(name) or 0.0) for name in ("keep", "minutes")}
-    return Form(**texts, **lists, **numbers)
+
+    def text(name: str) -> str:
+        return str(values.get(name) or "").strip()
+
+    def several(name: str) -> tuple[str, ...]:
+        return tuple(map(str, values.get(name) or ()))
+
+    return Form(
+        text("name"), text("base"), text("corpus"), several("accents"), several("genders"), several("ages"),
+        float(values.get("keep") or 0.0), float(values.get("minutes") or 0.0), text("mode"),
+    )  # fmt: skip

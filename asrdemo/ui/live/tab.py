@@ -48,14 +48,7 @@ def build(services: Services) -> None:
     first = first_checkpoint(services.registry)
     kind = services.transcriber.defaults(first).kind
     with gr.Row(elem_id="live-settings"):
-        checkpoint = gr.Dropdown(
-            decoder_panel.checkpoints(services),
-            value=first,
-            label="Checkpoint",
-            filterable=False,
-            scale=2,
-            min_width=220,
-        )
+        checkpoint = decoder_panel.checkpoint_list(services, first, scale=2, min_width=220)
         decoder = gr.Radio(
             [("Greedy", "greedy"), ("Beam search", "beam")],
             value=kind,

@@ -1,4 +1,4 @@
-// The Error analysis page. All its state is the address (see analysis_state.py): a click changes the address, then asks
+// The Error analysis page. All its state is the address (see analysis/state.py): a click changes the address, then asks
 // the server for the parts of the page that depend on it. The filter's part of it is in filter_bar.js. Runs once when
 // the page loads.
 () => {
@@ -8,7 +8,7 @@
   const OWN = ["tab", "results", ...VIEW];
   const asked = new URLSearchParams(location.search);
   let state = new URLSearchParams(asked.get("tab") === TAB ? location.search : "");
-  let ready = false, awaited = "", settledOn = "", trigger = null, extra = "", focus = null;
+  let ready = false, awaited = "", settledOn = "", trigger = null, extra = "", focus = null, opener = null, opening = false;
   state.delete("tab");
   state.delete("__theme");
 
@@ -28,15 +28,20 @@
     write();
     sync();
     root()?.classList.toggle("busy", event !== "mark");
-    if (event === "show" || event === "choose") awaited = subject();
-    root()?.classList.toggle("behind", awaited !== settledOn);
+    if (event === "show" || event === "choose") wait();
     trigger?.(event);
   }
 
-  const subject = () => [...state].filter(([key]) => key === "results" || !OWN.includes(key)).join("&");
+  // What takes longer is dimmed until it is that of these results and this filter
+  function wait() {
+    awaited = subject();
+    root()?.classList.toggle("behind", awaited !== settledOn);
+  }
 
-  // A filter change starts the tables anew from their first page
-  const changed = () => (state.delete("page"), state.delete("open"));
+  const subject = (of = state) => [...of].filter(([key]) => key === "results" || !OWN.includes(key)).join("&");
+
+  // A filter change starts the tables anew from their first page; a clip that is open stays so
+  const changed = () => state.delete("page");
 
   function fromForm(form) {
     const before = state.getAll("results").join("\n");
@@ -74,15 +79,19 @@
     clear: () => (dropFilters(), changed(), go()),
     reset: () => ((state = new URLSearchParams()), go("choose")),
     toggle: (b) => (toggle(b.dataset.toggle), go()),
-    where: (b) => (where(b.dataset.where), b.dataset.go && set(b.dataset.go), turn() || go()),
+    where: (b) => ("anew" in b.dataset && dropFilters(), where(b.dataset.where), b.dataset.go && set(b.dataset.go), turn() || go()),
     go: (b) => (b.dataset.event ? (dropFilters(), set(b.dataset.go), go(b.dataset.event)) : (set(b.dataset.go), turn() || go())),
     hear: (b) => hear(b),
-    close: () => (stop(), state.delete("open"), write(), (detail().hidden = true)),
+    close: () => close(),
     copy: (b) => {
       write();
       navigator.clipboard?.writeText(location.href).then(() => (b.textContent = "Link copied"));
     },
-    mark: (b) => ((extra = `&mark=${encodeURIComponent(b.dataset.mark)}`), go("mark")),
+    mark: (b) => {
+      const clip = b.closest("[data-clip]").dataset.clip; // the one that is seen, whichever was asked for since
+      extra = `&open=${encodeURIComponent(clip)}&mark=${encodeURIComponent(b.dataset.mark)}`;
+      go("mark");
+    },
     save: (b) => ((extra = `&what=${encodeURIComponent(b.dataset.save)}`), trigger?.("save")),
   };
 
@@ -124,14 +133,33 @@
     wanted = { from: Number(from || 0), to: to ? Number(to) : Infinity };
     const shown = detail().querySelector(".detail");
     state.set("open", clip);
+    if (!detail().contains(button)) opener = `[data-hear="${CSS.escape(clip)}"]`;
+    opening = detail().hidden || shown?.dataset.clip !== clip;
     detail().hidden = false;
     if (shown?.dataset.clip !== clip) return go("hear");
     write();
     listen();
   }
 
+  // To the row that it was opened from goes the focus back
+  function close() {
+    stop();
+    state.delete("open");
+    write();
+    detail().hidden = true;
+    [...root().querySelectorAll(opener ?? "[data-hear]")].find((each) => each.offsetParent)?.focus({ preventScroll: true });
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && event.target.closest?.("#analysis-detail")) close();
+  });
+
   function listen() {
     const audio = player();
+    const shown = detail()?.querySelector(".detail");
+    if (!shown || shown.dataset.clip !== state.get("open")) return; // the one asked for is still to come
+    if (opening) shown.focus({ preventScroll: true });
+    opening = false;
     if (!audio || !wanted) return;
     until = wanted.to;
     audio.currentTime = wanted.from;
@@ -203,14 +231,22 @@
     // Which view was opened, as its tab tells
     look(view) {
       if (ready) state.set("view", view); // before, it is the tab that comes first, whatever the address says
+      if (ready) wait();
       return this.address();
     },
     sync: () => sync(),
-    late() {
-      if (awaited !== subject()) return; // that was for an older filter
-      settledOn = awaited;
+    // What takes longer is there; for which address the server tells, "" for one that was left meanwhile
+    late(address) {
+      if (!address || subject(new URLSearchParams(address)) !== subject()) return;
+      settledOn = awaited = subject();
       root()?.classList.remove("behind");
       refocus();
+    },
+    // A clip was marked, and shown again for it; another one may have been asked for in between
+    marked() {
+      this.settled();
+      const shown = detail()?.querySelector(".detail")?.dataset.clip;
+      if (shown && state.has("open") && shown !== state.get("open")) go("hear");
     },
     settled(chosen = false) {
       ready ||= chosen;

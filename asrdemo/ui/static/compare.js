@@ -1,10 +1,12 @@
 // Anything with data-send, in HTML or SVG: a click, Enter or Space sends its JSON to the server.
+let sent = null; // what was read when something was sent
 const send = (event) => {
   const target = event.target.closest("[data-send]");
   if (!target || !element.contains(target)) return;
   event.preventDefault();
   element.querySelectorAll("[data-send].picked").forEach((other) => other.classList.remove("picked"));
   target.classList.add("picked");
+  sent = element.textContent;
   trigger("click", JSON.parse(target.dataset.send));
 };
 element.addEventListener("click", send);
@@ -29,6 +31,13 @@ const move = (from, [right, up]) => {
   element.querySelectorAll(".bubble").forEach((bubble) => bubble.setAttribute("tabindex", bubble === others[0] ? 0 : -1));
   others[0].focus();
 };
+
+// A ballot is drawn anew after each choice: who came by keyboard goes on from its first button.
+new MutationObserver(() => {
+  if (sent === null || element.textContent === sent) return;
+  sent = null;
+  element.querySelector(".vote")?.focus({ preventScroll: true });
+}).observe(element, { childList: true, subtree: true });
 
 // What is compared is in the address, to be sent to others; see compare_link.js.
 const write = () => {

@@ -1,23 +1,37 @@
 // The filter bar of Error analysis and Compare (see filter_bar.py): filters as URLSearchParams in, others out. Runs once
 // when the page loads.
 () => {
-  const column = (key) => key.replace(/\.(not|min|max|below|unknown|has)$/, "");
   const fields = (root) => [...root.querySelectorAll("input")].filter((e) => e.name);
+  const OUTCOMES = ["wrong", "correct"];
   const value = (e) => (e.type === "checkbox" ? (e.checked ? e.value : null) : e.value || null);
 
-  // What the form says replaces what the filter said under those names
+  // What was changed in the form is changed in the filter; its order, and what no field can show, stay
   function fromForm(filter, form) {
-    const own = new Set(fields(form).map((e) => e.name));
-    const next = new URLSearchParams([...filter].filter(([key]) => !own.has(key)));
-    for (const e of fields(form)) if (value(e) !== null) next.append(e.name, e.value);
-    return next;
+    let next = [...filter];
+    for (const e of fields(form)) {
+      const said = next.filter(([key]) => key === e.name);
+      const here = e.type === "checkbox" ? said.find(([, value]) => value === e.value) : said[0];
+      if ((value(e) ?? "") === (here?.[1] ?? "") && (value(e) !== null) === Boolean(here)) continue;
+      next = next.filter((pair) => pair !== here);
+      if (value(e) !== null) next.push([e.name, e.value]);
+    }
+    return new URLSearchParams(next);
   }
 
-  // Conditions replace those on the same columns
+  // Conditions that must hold as well as those there are: slices are counted within the filter, and a click on one shows
+  // the clips that were counted. Of bounds the tighter one stays; of values listed, the one; a value beside them is one
+  // that the same clip has, too.
+  const TIGHTER = { min: (a, b) => a > b, max: (a, b) => a < b, below: (a, b) => a < b };
   function added(filter, query) {
-    const more = new URLSearchParams(query);
-    const columns = new Set([...more.keys()].map(column));
-    return new URLSearchParams([...[...filter].filter(([key]) => !columns.has(column(key))), ...more]);
+    const next = new URLSearchParams(filter);
+    for (const [key, value] of new URLSearchParams(query)) {
+      const said = next.getAll(key);
+      const op = key.match(/\.(not|also|min|max|below|unknown|has)$/)?.[1] ?? (OUTCOMES.includes(key) ? key : "is");
+      if (op in TIGHTER) next.set(key, [...said, value].reduce((a, b) => (TIGHTER[op](Number(b), Number(a)) ? b : a)));
+      else if (said.includes(value)) op === "is" && next.set(key, value);
+      else next.append(op === "is" && said.length ? `${key}.also` : key, value);
+    }
+    return next;
   }
 
   function without(filter, pairs) {
@@ -35,7 +49,8 @@
       else e.value = said[0] ?? "";
     }
     for (const drop of form.querySelectorAll(".drop:not(.results)")) {
-      const count = fields(drop).filter((e) => value(e) !== null).length;
+      const names = new Set(fields(drop).map((e) => e.name));
+      const count = [...filter.keys()].filter((key) => names.has(key)).length;
       drop.querySelector(".count").textContent = count || "";
       drop.classList.toggle("used", count > 0);
     }

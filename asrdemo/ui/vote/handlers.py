@@ -2,57 +2,53 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 import random
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
 
 from asrdemo.errors import NotFoundError, ResultError
 from asrdemo.text import profile
-from asrdemo.types import DecoderOptions
-from asrdemo.ui.compare import clip_handlers as compare_clip_handlers
-from asrdemo.ui.compare import corpus_handlers as compare_corpus_handlers
-from asrdemo.ui.compare.clip_handlers import Comparison
+from asrdemo.ui.compare import corpus_handlers
 from asrdemo.ui.services import Services
-from evals import votes
 from evals.results import Result
-from evals.votes import Choice, Contender, Standing, Vote
+from evals.scored import Scored
+from evals.votes import Ballots, Choice, Contender, Vote
 
-CORPUS, CLIP = "corpus", "clip"
-_TRIES = 200  # clips looked at for one on which two results differ
+if TYPE_CHECKING:
+    import numpy as np
+
+IDLE = "This page was left alone for too long, so this vote was not counted. Press Start for another clip."
 
 
 @dataclass(frozen=True)
 class Round:
-    """One question. contenders, texts: in the order shown. clip: what is kept of it; position: in the results, or
-    None; reference: what was read, "" where nobody knows. chosen: "" until the visitor has voted."""
+    """One question. id: random; contenders, texts: in the order shown; clip: what is kept of it; names, position: the
+    results and which of their clips; reference: what was read. chosen: "" until the visitor has voted."""
 
+    id: str
     contenders: tuple[Contender, Contender]
     texts: tuple[str, str]
-    clip: dict[str, Any]
-    position: int | None = None
+    clip: dict[str, str]
+    names: tuple[str, ...]
+    position: int
     reference: str = ""
     joined: bool = False
-    own: bool = False
     chosen: str = ""
 
 
 @dataclass(frozen=True)
 class Session:
-    """A visitor's voting. id: random, of this visit only; seen: positions that had their turn."""
+    """A visitor's voting. id: random, of this visit only; seen: results and position of clips that had their turn."""
 
     id: str = ""
-    seen: frozenset[int] = frozenset()
+    seen: frozenset[tuple[tuple[str, ...], int]] = frozenset()
     now: Round | None = None
     count: int = 0
-
-
-def decoder_name(kind: str, lm: str | None) -> str:
-    """How a text was found, in words."""
-    return f"beam + {lm}" if kind == "beam" and lm else kind
 
 
 def of_result(result: Result) -> Contender:
@@ -60,38 +56,26 @@ def of_result(result: Result) -> Contender:
     pins = result.info["pins"]
     decoder = dict(pins.get("decoder", {"kind": result.name}))
     checkpoint = pins.get("checkpoint", {})
-    name = decoder_name(decoder.get("kind", ""), decoder.get("lm"))
-    settings = _settings(decoder)
-    return Contender(checkpoint.get("id") or result.name, checkpoint.get("fingerprint", ""), name, settings)
-
-
-def of_lane(services: Services, checkpoint: str, options: DecoderOptions) -> Contender:
-    """What a lane's text came from; the same contender as a result with the same weights and settings."""
-    identity = services.transcriber.identity(checkpoint)
-    if options.lm and options.lm in services.registry.unlisted:  # its id lets one use it; votes are seen by all
-        options = replace(options, lm=f"own-{hashlib.sha256(options.lm.encode()).hexdigest()[:8]}")
-    return Contender(
-        checkpoint,
-        identity.fingerprint if identity else "",
-        decoder_name(options.kind, options.lm),
-        _settings({**vars(options), "hotwords": list(options.hotwords)}),
-    )
+    kind, lm = decoder.get("kind", ""), decoder.get("lm")
+    name = f"beam + {lm}" if kind == "beam" and lm else kind
+    return Contender(checkpoint.get("id") or result.name, checkpoint.get("fingerprint", ""), name, _settings(decoder))
 
 
 def _settings(decoder: dict[str, Any]) -> dict[str, Any]:
     """Those that decide a text; of greedy decoding none does."""
     if decoder.get("kind") != "beam":
         return {"kind": decoder.get("kind", "")}
-    names = ("kind", "lm", "alpha", "beta", "unk_offset", "beam_width", "beam_prune", "token_prune", "hotwords")
+    names = ["kind", "lm", "lm_fingerprint", "alpha", "beta", "unk_offset", "beam_width", "beam_prune", "token_prune"]
+    names += ["hotwords", "hotword_weight"] if decoder.get("hotwords") else []
     return {name: decoder[name] for name in names if name in decoder}
 
 
 def pairs(services: Services) -> list[tuple[str, str]]:
-    """Labels and values of the results that can be voted on together: families of two or more, by their first name."""
+    """Labels and values of the results that can be voted on together: families of two or more."""
     from evals.together import families
 
     found = [family for family in families(services.results.complete()) if len(family) > 1]
-    return [(_family(f), ",".join(r.name for r in f[: compare_corpus_handlers.MOST])) for f in found]
+    return [(_family(f), json.dumps([r.name for r in f[: corpus_handlers.MOST]])) for f in found]
 
 
 def _family(family: Sequence[Result]) -> str:
@@ -99,91 +83,87 @@ def _family(family: Sequence[Result]) -> str:
     return f"{corpus['name']} {corpus['split']} · {len(family)} results"
 
 
-def begin(session: Session) -> Session:
-    """With a random id, once."""
-    return session if session.id else replace(session, id=secrets.token_hex(8))
-
-
-def of_corpus(services: Services, names: str, session: Session, rng: random.Random | None = None) -> Session:
+def ask(services: Services, chosen: str, session: Session, rng: random.Random | None = None) -> Session:
     """The next question: a clip on which two of the results differ, in any order.
 
-    Raises ResultError where they agree on every clip that was looked at.
+    chosen: a value of `pairs`. Raises ResultError where all those clips have had their turn, or there is none.
     """
     rng = rng or random.SystemRandom()
-    session = begin(session)
-    scored = services.results.scored(names.split(",")) if names else None
-    if scored is None:
+    if not chosen:
         raise ResultError("There are no two results of the same clips to vote on; run an evaluation first.")
+    names = tuple(json.loads(chosen))
+    scored = services.results.scored(names)
+    seen = {position for among, position in session.seen if among == names}
+    unlike = list(combinations(range(len(names)), 2))
+    rng.shuffle(unlike)
+    for pair in unlike:
+        clips = _apart(scored, *pair)
+        left = [at for at in _some(clips, len(seen), rng) if at not in seen]
+        if left:
+            now = _round(scored, rng.sample(pair, 2), left[0])
+            id_ = session.id or secrets.token_hex(8)
+            return replace(session, id=id_, now=now, seen=session.seen | {(names, left[0])})
+    if not seen:
+        raise ResultError("These results have the same text for every clip; choose others.")
+    raise ResultError(f"You have had all {len(seen):,} clips on which these results differ. Thank you! Choose others.")
+
+
+def _some(clips: np.ndarray, seen: int, rng: random.Random) -> list[int]:
+    """Clips in any order: one more than have had their turn, or all."""
+    return [int(clips[at]) for at in rng.sample(range(len(clips)), min(seen + 1, len(clips)))]
+
+
+def _apart(scored: Scored, one: int, other: int) -> np.ndarray:
+    """Positions of the clips whose texts differ, found once."""
+
+    def compared() -> np.ndarray:
+        import numpy as np
+        import pyarrow.compute as pc
+
+        texts = [pc.fill_null(scored.column("hypothesis", run), "") for run in (one, other)]
+        return np.flatnonzero(pc.not_equal(*texts).to_numpy())
+
+    found: np.ndarray = scored.once(("apart", one, other), compared)
+    return found
+
+
+def _round(scored: Scored, pair: Sequence[int], position: int) -> Round:
     import numpy as np
 
     from evals.clips import taken
 
-    for _ in range(_TRIES):
-        one, other = rng.sample(range(len(scored.runs)), 2)
-        position = rng.randrange(len(scored))
-        at = np.array([position])
-        texts = tuple(taken(scored, "hypothesis", at, run).to_pylist()[0] or "" for run in (one, other))
-        if position in session.seen or texts[0] == texts[1]:
-            continue
-        corpus = scored.results[0].info["pins"]["corpus"]
-        [name], [reference] = (taken(scored, column, at).to_pylist() for column in ("clip", "reference"))
-        language = scored.results[0].info["pins"]["normaliser"].get("profile", "default")
-        now = Round(
-            (of_result(scored.results[one]), of_result(scored.results[other])),
-            (texts[0], texts[1]),
-            {"corpus": corpus["name"], "split": corpus["split"], "fingerprint": corpus["fingerprint"], "clip": name},
-            position,
-            reference or "",
-            profile(language).by_character,
-        )
-        return replace(session, now=now, seen=session.seen | {position})
-    raise ResultError("No further clip was found on which these results differ. Choose others.")
+    def value(column: str, run: int = 0) -> str:
+        return taken(scored, column, np.array([position]), run).to_pylist()[0] or ""
+
+    one, other = (scored.results[run] for run in pair)
+    corpus, rules = (scored.results[0].info["pins"][name] for name in ("corpus", "normaliser"))
+    return Round(
+        secrets.token_hex(8),
+        (of_result(one), of_result(other)),
+        (value("hypothesis", pair[0]), value("hypothesis", pair[1])),
+        {**{key: corpus[key] for key in ("split", "fingerprint")}, "corpus": corpus["name"], "clip": value("clip")},
+        scored.runs,
+        position,
+        value("reference"),
+        profile(rules.get("profile", "default")).by_character,
+    )
 
 
-def of_clip(services: Services, found: Comparison, session: Session, rng: random.Random | None = None) -> Session:
-    """A question from the lanes of One clip: two with different texts, in any order. Raises NotFoundError for none."""
-    rng = rng or random.SystemRandom()
-    session = begin(session)
-    laid = compare_clip_handlers.laid(services, found)
-    if laid is None or found.take is None:
-        raise NotFoundError("Nothing has been compared yet: choose a clip under One clip first.")
-    first = int(bool(laid.reference))
-    texts = [
-        " ".join(filter(None, (column.words[first + row] for column in laid.columns))) for row in range(len(laid.lanes))
-    ]
-    unlike = [(a, b) for a in range(len(texts)) for b in range(len(texts)) if texts[a] != texts[b]]
-    if not unlike:
-        raise NotFoundError("All lanes agree on this clip: there is nothing to choose. Try another clip or lane.")
-    pair = rng.choice(unlike)
-    heard = [found.lanes[laid.lanes[row]].transcript for row in pair]
-    one, other = (of_lane(services, t.checkpoint, t.decoder) for t in heard if t)
-    # Of a visitor's own recording neither its name nor its words are kept
-    clip = {} if found.take.own else {"clip": found.take.path.replace("\\", "/").rpartition("/")[2]}
-    now = Round(
-        (one, other), (texts[pair[0]], texts[pair[1]]), clip, None, laid.reference, laid.joined, found.take.own
-    )  # fmt: skip
-    return replace(session, now=now)
+def cast(ballots: Ballots, session: Session, choice: Choice) -> Session:
+    """Keep the vote; the round then says who was who. A second vote on the same round changes nothing.
 
-
-def cast(services: Services, session: Session, choice: Choice) -> Session:
-    """Keep the vote; the round then says who was who. A second vote on the same round changes nothing."""
+    Raises NotFoundError for a session that is gone, and as Ballots.keep does.
+    """
     now = session.now
-    if now is None or now.chosen:
+    if now is None:
+        raise NotFoundError(IDLE)
+    if now.chosen:
         return session
-    texts = ("", "") if now.own else now.texts
     time = datetime.now(UTC).isoformat(timespec="seconds")
-    votes.keep(services.settings.home, Vote(now.contenders, texts, choice, now.clip, time, session.id))
-    return replace(session, now=replace(now, chosen=choice), count=session.count + 1)
+    kept = ballots.keep(Vote(now.contenders, now.texts, choice, now.clip, time, session.id, now.id))
+    return replace(session, now=replace(now, chosen=kept), count=session.count + 1)
 
 
-def standing(services: Services) -> Standing | None:
-    """What all votes add up to."""
-    return votes.standing(votes.read(services.settings.home))
-
-
-def download(services: Services) -> dict[str, str]:
-    """All votes as CSV. Raises NotFoundError where there is none."""
-    found = votes.read(services.settings.home)
-    if not found:
-        raise NotFoundError("Nobody has voted yet.")
-    return compare_corpus_handlers.as_file("votes.csv", votes.table(found).to_csv(index=False))
+def audio(services: Services, now: Round) -> bytes | str:
+    """What the player plays for a question. Raises NotFoundError where the clip's corpus is not here."""
+    return corpus_handlers.audio(services, corpus_handlers.View(now.names), now.position)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from html import escape
 
 from asrdemo.ui.compare.charts import interval_bar, send
 from asrdemo.ui.compare.markup import direction, marked_pair, run_mark
 from asrdemo.ui.vote.handlers import Round, Session
-from evals.votes import Standing
+from evals.votes import CONTENDERS, Standing, names
 
 EMPTY = (
     '<div class="empty"><p>Which text is better?</p><p>You hear a clip and read two texts of it, without names. '
@@ -87,36 +87,53 @@ def _count(errors: int) -> str:
     return f" {errors} word {'error' if errors == 1 else 'errors'}"
 
 
-def standing_html(found: Standing | None) -> str:
-    """Who is preferred, with intervals."""
-    if found is None:
+def standings_html(found: Sequence[Standing]) -> str:
+    """Who is preferred, with intervals: a table for those who met, directly or through others."""
+    if not found:
         return '<article class="standing"><h3>All votes</h3><p class="none">Nobody has voted yet.</p></article>'
-    rows = "".join(_row(found, at) for at in range(len(found.contenders)))
-    people = f"{found.sessions:,} {'visit' if found.sessions == 1 else 'visits'}"
-    how = (
-        "The interval resamples visits."
-        if found.by_session
-        else "So few people voted that the interval only tells how many votes there are, not how people differ."
+    named = names([contender for each in found for contender in each.contenders])
+    tables = []
+    for each in found:
+        tables.append(_standing(each, named[: len(each.contenders)]))
+        del named[: len(each.contenders)]
+    apart = (
+        '<p class="hint">A table for each group: nobody of one was ever heard against one of another, so no vote says '
+        "which group is better.</p>"
+        if len(found) > 1
+        else ""
     )
     return (
-        f'<article class="standing"><h3>All votes</h3><p class="hint">{found.votes:,} '
-        f"{'vote' if found.votes == 1 else 'votes'} in {people}. Preferred: how often it would win against an average "
-        "opponent; ties count half.</p>"
-        '<div class="scroll"><table><thead><tr><th scope="col">Contender</th><th scope="col" class="n">Preferred</th>'
-        '<th scope="col"><span title="95 % interval">Interval</span></th><th scope="col" class="n">Won</th>'
-        '<th scope="col" class="n">Tied</th><th scope="col" class="n">Lost</th></tr></thead>'
-        f'<tbody>{rows}</tbody></table></div><p class="hint">Bradley-Terry model, ties after Davidson. {how}</p>'
-        "</article>"
+        f'<article class="standing"><h3>All votes</h3>{apart}{"".join(tables)}<p class="hint">Preferred: how often it '
+        "would win against each of the others in its table, on average; ties count half. Interval: 95 times out of 100 "
+        "the true number lies in such a range. Bradley-Terry model, ties after Davidson, Bayesian bootstrap. At most "
+        f"the {CONTENDERS} with the most votes are shown.</p></article>"
     )
 
 
-def _row(found: Standing, at: int) -> str:
+def _standing(found: Standing, named: Sequence[str]) -> str:
+    rows = "".join(_row(found, at, name) for at, name in enumerate(named))
+    people = f"{found.sessions:,} {'visit' if found.sessions == 1 else 'visits'}"
+    few = "" if found.by_session else " So few people voted that the range does not tell how people differ."
+    return (
+        f'<p class="hint">{found.votes:,} {"vote" if found.votes == 1 else "votes"} in {people}.{few}</p>'
+        '<div class="scroll"><table class="results"><thead><tr><th scope="col">Contender</th>'
+        '<th scope="col" class="n">Preferred</th><th scope="col"><span title="95 % interval">Interval</span></th>'
+        '<th scope="col" class="n">Won</th><th scope="col" class="n">Tied</th><th scope="col" class="n">Lost</th></tr>'
+        "</thead>"
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _row(found: Standing, at: int, name: str) -> str:
     share, low, high = (
         float(values[at]) for values in (found.strengths.share, found.strengths.low, found.strengths.high)
     )
-    interval = f"{100 * low:.0f} to {100 * high:.0f}" if math.isfinite(low) else "one vote tells nothing"
+    counts = "".join(
+        f'<td class="n" data-label="{said}">{counted[at]}</td>'
+        for said, counted in (("Won", found.won), ("Tied", found.tied), ("Lost", found.lost))
+    )
+    bar = f"{interval_bar(share, low, high, 1.0, at)} <small>{100 * low:.0f} to {100 * high:.0f}</small>"
     return (
-        f'<tr><th scope="row">{run_mark(at, found.contenders[at].name)}</th><td class="n big">{100 * share:.0f} %</td>'
-        f'<td class="range">{interval_bar(share, low, high, 1.0, at)} <small>{interval}</small></td>'
-        f'<td class="n">{found.won[at]}</td><td class="n">{found.tied[at]}</td><td class="n">{found.lost[at]}</td></tr>'
+        f'<tr><th scope="row">{run_mark(at, name)}</th>'
+        f'<td class="n big" data-label="Preferred">{100 * share:.0f} %</td><td class="range">{bar}</td>{counts}</tr>'
     )

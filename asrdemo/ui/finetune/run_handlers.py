@@ -1,0 +1,178 @@
+"""Watching runs and what one may do with them, as plain functions. All that is shown is read from run directories."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from asrdemo import process
+from asrdemo import registry as registries
+from asrdemo.errors import AsrDemoError, NotFoundError
+from asrdemo.finetune import recipe as recipes
+from asrdemo.finetune import runs
+from asrdemo.finetune.recipe import Recipe
+from asrdemo.finetune.runs import Run
+from asrdemo.ui.finetune import charts, markup, run_html
+from asrdemo.ui.finetune.handlers import Desk
+from asrdemo.ui.finetune.history import History
+
+MOST_LISTED = 50
+LOG_LINES = 60
+MOST_CARD = 1 << 20
+CARD = "README.md"
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What the page shows of the runs. listed, head, curves, scores, samples, log: HTML; command: to copy; run: the
+    name of the opened one. live: whether to look again soon. Then which buttons make sense."""
+
+    listed: str
+    head: str = ""
+    curves: str = ""
+    scores: str = ""
+    samples: str = ""
+    log: str = ""
+    command: str = ""
+    run: str = ""
+    live: bool = False
+    can_stop: bool = False
+    can_resume: bool = False
+    can_clone: bool = False
+    can_register: bool = False
+    has_card: bool = False
+
+
+def watch(desk: Desk, name: str = "", problem: str = "") -> Watch:
+    """All runs, and the one of that name, or the one that trains or the newest where none is named. problem: why what
+    was just asked for did not work."""
+    home = desk.services.settings.home
+    found = runs.runs(home)
+    if not found:
+        return Watch(markup.problem(problem) + run_html.NONE)
+    chosen = next((run for run in found if run.name == name), None)
+    if name and not chosen:
+        problem = problem or f"There is no run {name[:100]!r}; it may have been deleted."
+    run = chosen or next((r for r in runs.queue(home) if r.state == "running"), found[0])
+    live = any(each.active for each in found)
+    listed = run_html.list_html(found[:MOST_LISTED], run.name, len(found), live, runs.eta)
+    history = _history(desk, run)
+    recipe = _recipe(run)
+    known_as = registered_as(desk, run)
+    before, after = (process.read_json(run.folder / f"{when}.json") for when in ("before", "after"))
+    last: dict[str, Any] = next(
+        (row for row in reversed(runs.samples(run)) if row.get("samples") or row.get("slices")), {}
+    )
+    sizes = _sizes(process.read_json(run.folder / "data.json"))
+    best = (run.folder / "best" / "config.json").is_file()
+    return Watch(
+        listed,
+        markup.problem(problem)
+        + run_html.head_html(
+            run, runs.eta(run), history.last, machine(run), runs.alerts(run), known_as, _links(desk, recipe, known_as)
+        ),
+        charts.curves_html(history, sizes),
+        run_html.scores_html(before, after, last.get("slices"), last.get("step")),
+        run_html.samples_html(last.get("samples"), last.get("step")),
+        run_html.log_html(runs.log(run, LOG_LINES)),
+        run.command,
+        run.name,
+        live,
+        run.active and not run.stopping,
+        run.state in ("stopped", "failed", "interrupted"),
+        (run.folder / runs.RECIPE).is_file(),
+        best and run.state in ("complete", "stopped") and not known_as,
+        (run.folder / CARD).is_file(),
+    )
+
+
+def _history(desk: Desk, run: Run) -> History:
+    key = f"{run.folder}@{run.started}"
+    kept = desk.histories.get(key) or History()
+    desk.histories.put(key, kept)
+    return kept.read(run)
+
+
+def _recipe(run: Run) -> Recipe | None:
+    try:
+        return recipes.load(run.folder / runs.RECIPE)
+    except AsrDemoError:  # edited by hand since; the run itself goes on
+        return None
+
+
+def _sizes(described: dict[str, Any]) -> dict[str, int]:
+    """Clips of each dev set."""
+    dev = described.get("dev")
+    pairs = dev.items() if isinstance(dev, dict) else ()
+    return {name: process.pick(each, {"clips": 0})["clips"] for name, each in pairs if isinstance(each, dict)}
+
+
+def machine(run: Run) -> str:
+    """How busy this machine is, while the run is on it."""
+    if run.state != "running" or run.host != process.host():
+        return ""
+    import psutil
+
+    memory = psutil.virtual_memory()
+    used, whole = ((memory.total - memory.available) / 2**30, memory.total / 2**30)
+    return f"CPU {psutil.cpu_percent():.0f} % · memory {used:.1f} of {whole:.1f} GB"
+
+
+def stop(desk: Desk, name: str) -> None:
+    """Ask a run to save a checkpoint and end, or take it out of the queue. Raises NotFoundError."""
+    runs.stop(desk.services.settings.home, name)
+
+
+def resume(desk: Desk, name: str) -> None:
+    """Go on from the last checkpoint. Raises what runs.resume raises."""
+    runs.resume(desk.services.settings.home, name)
+
+
+def register(desk: Desk, name: str) -> str:
+    """Offer a run's best weights in every tab; the id. Raises NotFoundError, TrainingError."""
+    from asrdemo.finetune import register as registering
+
+    services = desk.services
+    return registering.register(services.settings.home, name, known=services.registry)
+
+
+def registered_as(desk: Desk, run: Run) -> str:
+    """The id of the checkpoint that this run became, "" if none yet."""
+    services = desk.services
+    made = services.settings.home / registries.REGISTERED
+    own = [spec for spec in services.registry.checkpoints.values() if spec.path and spec.path.parent == made]
+    return next((spec.id for spec in own if spec.note.endswith(f"From the run {run.name}.")), "")
+
+
+def _links(desk: Desk, recipe: Recipe | None, known_as: str) -> list[tuple[str, str]]:
+    """Where to go on to with a registered checkpoint: the comparison with its base where both have results of the same
+    clips, else where to make them."""
+    if not known_as or not recipe:
+        return []
+    base = recipe.base.checkpoint if recipe.base else ""
+    pair = _comparable(desk, base, known_as)
+    if pair:
+        return [("Compare with its base", "?" + urlencode([("tab", "compare"), *(("results", n) for n in pair)]))]
+    return [("Evaluate it, then compare with its base", "?tab=analysis&view=run")]
+
+
+def _comparable(desk: Desk, base: str, tuned: str) -> tuple[str, str] | None:
+    """The newest results of both on the same clips with the same decoder."""
+    by: dict[tuple[str, ...], dict[str, str]] = {}
+    for result in desk.services.results.complete():
+        pins = result.info.get("pins", {})
+        id, decoder, corpus = pins.get("checkpoint", {}).get("id"), pins.get("decoder", {}), pins.get("corpus", {})
+        if id in (base, tuned):
+            same = (str(corpus.get("name")), str(corpus.get("split")), str(decoder.get("kind")), str(decoder.get("lm")))
+            by.setdefault(same, {}).setdefault(id, result.name)
+    return next(((found[base], found[tuned]) for found in by.values() if base in found and tuned in found), None)
+
+
+def card(desk: Desk, name: str) -> str:
+    """The model card of a run. Raises NotFoundError."""
+    path = runs.read(desk.services.settings.home, name).folder / CARD
+    if not path.is_file():
+        raise NotFoundError(f"The run {name!r} has no model card yet; it is written when the run is complete.")
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.read(MOST_CARD)
