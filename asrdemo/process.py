@@ -34,6 +34,7 @@ from types import TracebackType
 from typing import IO, Any, Literal
 
 from asrdemo.errors import AsrDemoError, BusyError, ToolError
+from asrdemo.files import write_json as write_json
 
 State = Literal["queued", "running", "complete", "failed", "stopped", "interrupted", "damaged"]
 """stopped: it was asked to and said so. interrupted: it went away without a last word. damaged: its file is no use."""
@@ -218,13 +219,6 @@ class Status:
             write_json(self.folder / STATUS, {**self._told, **now})
 
 
-def write_json(path: Path, data: Any) -> None:
-    """JSON under a temporary name, then renamed. One process at a time writes a file."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
-
-
 def read_json(path: Path) -> dict[str, Any]:
     """What a file says; nothing, if it is not there, was cut short by a power failure or is no such file."""
     try:
@@ -358,8 +352,8 @@ def ahead(folder: Path) -> list[str]:
 
 
 @contextmanager
-def _deciding(parent: Path) -> Iterator[None]:
-    """Only one process at a time decides that it is its turn."""
+def deciding(parent: Path) -> Iterator[None]:
+    """Only one process at a time decides which of the folders in `parent` may begin to work."""
     with (parent / ".queue.lock").open("ab") as mutex:
         fcntl.flock(mutex, fcntl.LOCK_EX)
         yield
@@ -375,7 +369,7 @@ def _wait(folder: Path) -> bool:
 
     told: list[str] = []
     while not (folder / STOP).exists():
-        with _deciding(folder.parent):
+        with deciding(folder.parent):
             others = ahead(folder)
             if not others:
                 write(state="running", note="starting", place=0)

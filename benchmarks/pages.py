@@ -140,7 +140,7 @@ def analysis(visitor: Visitor, results: Sequence[str], runs: int) -> Asked:
         yield f"filter change: {view} ({len(seconds)} changes)", seconds
     ask("show", f"view=where&{SEARCH.format(1)}")  # reads the texts
     yield "text search: where", [ask("show", f"view=where&{SEARCH.format(1.1 + i / 50)}") for i in range(runs)]
-    yield "clips, another page", [ask("show", f"view=clips&page={2 + i}") for i in range(runs)]
+    yield "clips, another page", [ask("show", f"view=clips&leaf={2 + i}") for i in range(runs)]
     late = "seconds.min=1.5"
     ask("show", f"view=where&{late}")  # what nobody looks at any more is not searched
     yield "after the first paint: worst slices, gaps, heat map", [ask("deeper", f"view=where&{late}")]

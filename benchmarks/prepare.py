@@ -102,16 +102,21 @@ def flat(scratch: Path, recordings: Sequence[Path], options: Options) -> str:
     return "### Memory as the corpus grows\n\n" + table(["clips", "seconds", "peak MB", "GB on disk"], rows)
 
 
-def corpus(folder: Path, recordings: Sequence[Path], count: int) -> Path:
-    """A corpus in Common Voice layout of so many clips: links to the recordings in turn, 20 clips a speaker."""
+def corpus(folder: Path, recordings: Sequence[Path], count: int, sentences: Sequence[str] = ()) -> Path:
+    """A corpus in Common Voice layout of so many clips: links to the recordings in turn, 20 clips a speaker.
+
+    sentences: of the recordings, else made up. The dev split is the first clips of train.
+    """
     (folder / "clips").mkdir(parents=True)
     lines = ["client_id\tpath\tsentence\tlocale"]
     for i in range(count):
         source = recordings[i % len(recordings)]
         name = f"common_voice_en_{i:08}{source.suffix}"
         (folder / "clips" / name).symlink_to(source.resolve())
-        lines.append(f"{i // 20:0128x}\t{name}\tThis is what was said in clip number {i}.\ten")
+        said = sentences[i % len(recordings)] if sentences else f"This is what was said in clip number {i}."
+        lines.append(f"{i // 20:0128x}\t{name}\t{said}\ten")
     (folder / "train.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "dev.tsv").write_text("\n".join(lines[:9]) + "\n", encoding="utf-8")
     return folder
 
 

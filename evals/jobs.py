@@ -1,39 +1,41 @@
 """Evaluations that run in a process of their own: started from a page, watched by any, gone on with after a stop.
 
-A job is a folder `<home>/jobs/<id>/` with `job.json` (what was asked), `status.json` (how far it is) and `log.txt`; the
-process itself writes the status and holds a lock beside it for as long as it lives, so whoever reads the folder knows
-the state: a page that was closed or an app that was started again finds its jobs, and no number of a process that is
-long gone is ever trusted. Of the jobs that are over, whatever became of them, the newest ones stay, KEPT in all with
-the one that starts; results are kept elsewhere and stay.
+A job is a folder `<home>/jobs/<id>/` with `job.json` (what was asked) and what asrdemo.process keeps there: a page that
+was closed or an app that was started again finds its jobs. One runs at a time. Of the jobs that are over, whatever
+became of them, the newest ones stay, KEPT in all with the one that starts; results are kept elsewhere and stay.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import secrets
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from types import TracebackType
+from typing import Literal
 
-from asrdemo.errors import AsrDemoError, BusyError, NotFoundError, ResultError
+from asrdemo import process
+from asrdemo.errors import BusyError, NotFoundError
+from asrdemo.files import write_json
 from asrdemo.types import Progress
-from evals.results import write_json
 
 State = Literal["running", "complete", "failed", "stopped"]
-JOB, STATUS, LOG, LOCK = "job.json", "status.json", "log.txt", "status.lock"
+JOB, STATUS, LOG, LOCK = "job.json", process.STATUS, process.LOG, process.WORKING
 KEPT = 50  # jobs whose folders stay
-_EVERY_S = 0.5  # how often a process writes how far it is, at most
-_START_S = 30.0  # how long a process may take until it holds its lock; a busy machine imports slowly
+_ROOT = Path(__file__).resolve().parents[1]
+_LOOK_S = 0.2  # how often a job looks whether it is to stop
+_HERE: dict[process.State, State] = {
+    "queued": "running", "running": "running", "complete": "complete", "failed": "failed", "stopped": "stopped",
+    "interrupted": "stopped", "damaged": "stopped",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,7 @@ def resume(home: Path, id: str) -> Job:
 
 def stop(home: Path, id: str) -> None:
     """Ask a job to stop, as Ctrl-C would; nothing happens to one that is not running."""
-    job = read(home, id)
-    if job.state == "running":
-        with suppress(ProcessLookupError, KeyError):  # it has just ended, or not begun
-            os.killpg(_json(job.folder / STATUS)["pid"], signal.SIGINT)
+    process.ask_to_stop(read(home, id).folder)
 
 
 def jobs(home: Path) -> list[Job]:
@@ -103,48 +102,39 @@ def read(home: Path, id: str) -> Job:
     folder = home / "jobs" / id
     if not id or Path(id).name != id or not (folder / JOB).is_file():
         raise NotFoundError(f"There is no evaluation {id!r}.")
-    running = _held(folder)  # before the status: what is not running has said its last word by then
-    record, said = _json(folder / JOB), _json(folder / STATUS)
-    if not {"arguments", "started"} <= record.keys():
+    said = process.read(folder)
+    asked = process.pick(process.read_json(folder / JOB), {"arguments": [], "started": 0.0})
+    if not asked["arguments"]:
         return Job(id, folder, (), "failed", error=f"{JOB} is damaged; start the evaluation again.")
-    state: State = said.get("state", "running")
-    if state == "running" and not running:
-        state = "stopped"
-    told = {name: said[name] for name in ("done", "total", "note", "result", "error") if name in said}
-    return Job(id, folder, tuple(record["arguments"]), state, started=record["started"], **told)
+    state = _HERE[said["state"]]
+    told = process.pick(said, {"done": 0, "total": 0, "note": "", "result": "", "error": ""})
+    if state == "stopped" and "ticket" in said and "pid" not in said:  # it was launched, and never got to its Status
+        state, told["error"] = "failed", process.tail(folder / LOG, 1) or "It ended before it began."
+    return Job(id, folder, tuple(asked["arguments"]), state, started=asked["started"], **told)
 
 
 def log(job: Job, lines: int = 40) -> str:
     """The end of what the process printed."""
-    try:
-        text = (job.folder / LOG).read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return ""
-    return "\n".join(text.splitlines()[-lines:])
+    return process.tail(job.folder / LOG, lines)
 
 
-class Status:
-    """For the process of a job: says in a file how far it is, and holds the lock beside it while it lives."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._last = path, 0.0
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock: IO[bytes] = path.with_suffix(".lock").open("ab")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        # A shell that starts an app in the background has it ignore SIGINT, and so its children
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        self.write("running")
+class Status(process.Status):
+    """For the process of a job. Whoever asks it to stop interrupts it as Ctrl-C would, whatever it is at: the next
+    clips may be minutes away."""
 
     def __enter__(self) -> Status:
+        super().__enter__()
+        # A shell that starts an app in the background has it ignore SIGINT, and so its children
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._over = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        """Says how it ended where it did not end well: also by a fault of ours, or for want of memory or disk."""
-        if isinstance(error, KeyboardInterrupt):
-            self.write("stopped")
-        elif error is not None:
-            told = str(error) if isinstance(error, AsrDemoError) else f"{type(error).__name__}: {error}"
-            self.write("failed", error=told)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        super().__exit__(kind, error, trace)
 
     def progress(self, also: Progress | None = None) -> Progress:
         """A callable for `evaluate`; tells `also` too."""
@@ -152,43 +142,29 @@ class Status:
         def report(done: int, total: int, note: str) -> None:
             if also is not None:
                 also(done, total, note)
-            now = time.monotonic()
-            if now - self._last >= _EVERY_S or done == total:
-                self._last = now
-                self.write("running", done=done, total=total, note=note)
+            self.tell(note, done=done, total=total, note=note)
 
         return report
 
-    def write(self, state: State, **more: Any) -> None:
-        """The state, and what else is known; of what is over, also the progress last told."""
-        before = {} if state == "running" else _json(self._path)
-        write_json(self._path, {**before, "state": state, "pid": os.getpid(), **more})
+    def _watch(self) -> None:
+        while not self._over.wait(_LOOK_S):
+            if self.stop_asked:
+                os.kill(os.getpid(), signal.SIGINT)
+                return
 
 
 def _launch(home: Path, folder: Path, arguments: tuple[str, ...], started: float) -> Job:
-    command = [sys.executable, "-m", "evals", "run", *arguments, "--status", str((folder / STATUS).resolve())]
-    root = Path(__file__).resolve().parents[1]
-    environment = {**os.environ, "ASRDEMO_HOME": str(home.resolve())}
-    with _one_at_a_time(home):
+    command = [sys.executable, "-m", "evals", "run", *arguments, "--status", str(folder.resolve())]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with process.deciding(folder.parent):  # also among several apps with one home
+        running = [job for job in jobs(home) if job.state == "running"]
+        if running:
+            raise BusyError(f"An evaluation is running already ({running[0].command}). Stop it, or wait for it.")
         _prune(home, folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / STATUS).unlink(missing_ok=True)
+        folder.mkdir(exist_ok=True)
+        lock = process.claim(folder)
         write_json(folder / JOB, {"arguments": list(arguments), "started": started})
-        with (folder / LOG).open("ab") as out:
-            process = subprocess.Popen(  # a session of its own: it outlives the page, and the app
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=root, env=environment,
-                start_new_session=True,
-            )  # fmt: skip
-        _CHILDREN.append(process)
-        end = time.monotonic() + _START_S
-        while process.poll() is None and not (folder / STATUS).exists():
-            if time.monotonic() > end:
-                process.kill()
-                raise ResultError("The evaluation did not start in time: this machine is too busy. Try again.")
-            time.sleep(0.02)
-        if not (folder / STATUS).exists():
-            said = (folder / LOG).read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
-            write_json(folder / STATUS, {"state": "failed", "error": said or "It ended before it began."})
+        process.launch(folder, command, lock, cwd=_ROOT, environment={"ASRDEMO_HOME": str(home.resolve())})
     return read(home, folder.name)
 
 
@@ -197,41 +173,3 @@ def _prune(home: Path, folder: Path) -> None:
     over = [job for job in jobs(home) if job.state != "running" and job.folder != folder]
     for job in over[KEPT - 1 :]:
         shutil.rmtree(job.folder, ignore_errors=True)  # what cannot be deleted keeps no evaluation from starting
-
-
-@contextmanager
-def _one_at_a_time(home: Path) -> Iterator[None]:
-    """Also of several apps with one home. Raises BusyError where a job is running."""
-    (home / "jobs").mkdir(parents=True, exist_ok=True)
-    with (home / "jobs" / LOCK).open("ab") as mutex:
-        fcntl.flock(mutex, fcntl.LOCK_EX)
-        running = [job for job in jobs(home) if job.state == "running"]
-        if running:
-            raise BusyError(f"An evaluation is running already ({running[0].command}). Stop it, or wait for it.")
-        yield
-
-
-_CHILDREN: list[subprocess.Popen[bytes]] = []
-"""Those that this process started; asked after, so that they do not stay as zombies."""
-
-
-def _held(folder: Path) -> bool:
-    """Whether the job's process lives. Shared with others who ask, not with the process."""
-    _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]
-    try:
-        with (folder / LOCK).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
-        pass
-    return False
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """What a file says; nothing, if it is not there or was cut short by a power failure."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -20,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from asrdemo import files
 from asrdemo.errors import NotFoundError, ResultError
 
 FORMAT = 1  # of run.json and of the rows; raise it when either changes so that older readers cannot follow
@@ -169,10 +170,8 @@ def list_results(home: Path, opened: Callable[[Path], Result] = open_result) -> 
 
 
 def write_json(path: Path, data: Any) -> None:
-    """JSON under a temporary name, then renamed."""
-    part = partial(path)
-    part.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+    """A file that appears whole; several processes may write it, such as shards of one run."""
+    files.write_json(path, data, partial(path))
 
 
 def begin(folder: Path, info: dict[str, Any]) -> Result:

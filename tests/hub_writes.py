@@ -67,8 +67,8 @@ class WritableHub(Hub):
     def find(self, repository: str, revision: str) -> Path | tuple[str, str]:
         return self.snapshots.get(revision) or super().find(repository, revision)
 
-    def commit(self, repository: str) -> str:
-        count = sum(name == repository for name, _ in self.commits)
+    def commit(self, repository: str, ahead: int = 0) -> str:
+        count = ahead + sum(name == repository for name, _ in self.commits)
         return hashlib.sha1(f"{repository} {count}".encode()).hexdigest()
 
 
@@ -194,10 +194,9 @@ class _Writable(_Handler):
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
             names.append(value["path"])
-        self.hub.commits.append((repository, names))
-        self.hub.repositories[repository] = folder
-        sha = self.hub.commit(repository)
-        self.hub.snapshots[sha] = folder
+        sha = self.hub.commit(repository, 1)
+        self.hub.snapshots[sha] = self.hub.repositories[repository] = folder
+        self.hub.commits.append((repository, names))  # last: from now on it is the newest
         self._json({"success": True, "commitOid": sha, "commitUrl": f"{self.hub.url}/{repository}/commit/{sha}"})
 
     def _jobs(self, path: str, body: bool) -> None:

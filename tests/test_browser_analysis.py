@@ -255,8 +255,7 @@ def test_results_that_are_ticked_quickly_are_those_shown(visit: Callable, monkey
         for name in ("demo-en-greedy", "demo-en-beam"):
             page.locator(f'#analysis input[name="results"][value="{name}"]').click()
             page.wait_for_timeout(150)
-        expect(page.locator("#analysis .picked")).to_have_text("demo-en-greedy")
-        expect(page.locator("#analysis .picked")).to_have_text("demo-en-greedy")
+        expect(page.locator("#analysis .picked")).to_have_text("demo-en, greedy, on demo-corpus test")
         expect(page.locator(HEADLINE)).not_to_have_text("10.0\u00a0%")
         expect(page.locator(HEADLINE)).to_have_count(1)
         assert asked(page)["results"] == ["demo-en-greedy"]
@@ -320,3 +319,65 @@ def test_all_clips_of_a_speaker_are_all(visit: Callable) -> None:
         page.get_by_role("button", name="All clips of this speaker").click()
         expect(page.locator("#analysis-headline .chip[data-drop]")).to_have_count(1)
         assert set(asked(page)) == {"tab", "results", "view", "open", "client_id"}
+
+
+def test_a_later_page_of_the_clips_can_be_loaded_anew(visit: Callable) -> None:
+    with visit("?tab=analysis&view=clips") as page:
+        page.locator("#analysis .pager button", has_text="2").first.click()
+        expect(page.locator("#analysis .above .hint")).to_contain_text("21 to 40 of 316")
+        assert page.reload().status == 200, "`page` in an address is Gradio's own"
+        expect(page.locator("#analysis .above .hint")).to_contain_text("21 to 40 of 316")
+
+
+def test_back_leads_to_what_was_seen_before(visit: Callable) -> None:
+    with visit("?tab=analysis&results=demo-en-beam") as page:
+        page.locator("#analysis .finding").first.click()
+        expect(page.locator(HEADLINE)).to_have_text("16.4\u00a0%")
+        page.get_by_role("tab", name="Clips", exact=True).click()
+        page.locator("#analysis .clip-table .hear").first.click()
+        expect(page.locator("#analysis-detail .detail")).to_be_visible()
+        page.go_back()
+        expect(page.locator("#analysis-detail .detail")).to_be_hidden()
+        page.go_back()
+        expect(page.get_by_role("tab", name="Where it fails", exact=True)).to_have_attribute("aria-selected", "true")
+        page.go_back()
+        expect(page.locator(HEADLINE)).to_have_text("10.0\u00a0%")
+        assert "accents" not in asked(page)
+        page.go_forward()
+        expect(page.locator(HEADLINE)).to_have_text("16.4\u00a0%")
+        page.get_by_role("tab", name="Checkpoints").click()
+        page.go_back()
+        expect(page.locator(HEADLINE)).to_have_text("16.4\u00a0%")
+        assert asked(page)["accents"] == ["Scottish English"]
+
+
+def test_a_name_shows_one_result_and_a_box_adds_one(visit: Callable) -> None:
+    with visit("?tab=analysis&results=demo-en-beam&accents=Scottish+English") as page:
+        page.locator("#analysis .drop.results summary").click()
+        page.locator('#analysis [data-only="demo-en-greedy"]').click()
+        expect(page.locator(HEADLINE)).to_have_text("30.8\u00a0%")
+        assert asked(page)["results"] == ["demo-en-greedy"] and "accents" not in asked(page)
+        page.locator("#analysis .drop.results summary").click()
+        page.locator('#analysis input[name="results"][value="demo-en-beam"]').click()
+        expect(page.locator(HEADLINE)).to_have_count(2)
+        page.get_by_role("tab", name="Which errors", exact=True).click()
+        expect(page.locator("#analysis-errors .hint").first).to_contain_text("greedy")
+        page.locator('#analysis [data-first="demo-en-beam"]').click()
+        expect(page.locator("#analysis-errors .hint").first).to_contain_text("beam")
+        assert asked(page)["results"] == ["demo-en-beam", "demo-en-greedy"]
+
+
+def test_escape_leaves_what_was_typed_and_the_menu_is_in_view(visit: Callable) -> None:
+    with visit("?tab=analysis&results=demo-en-beam", size=(1120, 800)) as page:
+        page.locator("#analysis .drop summary", has_text="Text").click()
+        box = page.locator("#analysis .drop[open] .panel").bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 1120
+        field = page.locator('#analysis input[name="reference.has"]')
+        field.press_sequentially("the", delay=20)
+        expect(page.locator("#analysis .chip[data-drop]")).to_have_count(1)
+        field.press("Escape")
+        expect(field).to_have_value("the")
+        page.locator("#analysis .drop summary", has_text="Gender").click()
+        page.locator('#analysis input[name="gender"]').first.click()
+        expect(page.locator("#analysis .chip[data-drop]")).to_have_count(2)
+        assert asked(page)["reference.has"] == ["the"]

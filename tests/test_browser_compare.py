@@ -115,7 +115,7 @@ def test_who_changes_their_mind_while_lanes_run_gets_what_was_chosen_last(
 def test_corpus_slice_clips_and_hearing_one(visit: Callable) -> None:
     page = visit()
     part(page, "Whole corpus")
-    expect(page.locator(".corpora .verdict")).to_contain_text("demo-en-beam makes fewer mistakes")
+    expect(page.locator(".corpora .verdict")).to_contain_text("beam with demo-lm makes fewer mistakes")
     page.locator(".matrix button", has_text="Scottish").click()
     expect(page.locator(".corpora header")).to_contain_text("64 clips of 16 speakers")
     page.wait_for_url("**where=accents**")
@@ -125,7 +125,7 @@ def test_corpus_slice_clips_and_hearing_one(visit: Callable) -> None:
     page.keyboard.press("ArrowRight")
     assert page.evaluate("JSON.parse(document.activeElement.dataset.send).x") == 2
     page.keyboard.press("Enter")
-    expect(page.locator("#corpus-clips h3")).to_contain_text("2 word errors in demo-en-greedy")
+    expect(page.locator("#corpus-clips h3")).to_contain_text("2 word errors in greedy")
     page.locator("#corpus-clips .play").first.click()
     page.wait_for_function("document.querySelector('#corpus-player #duration')?.textContent > '0:00'")
     with page.expect_download() as download:
@@ -203,7 +203,7 @@ def test_what_cannot_be_compared_says_so_and_shows_a_way_out(visit: Callable) ->
     expect(page.locator(".unlike")).to_contain_text("measured on different clips")
     expect(page.locator("#corpus-downloads")).to_be_hidden()
     page.locator(".unlike .chip").click()
-    expect(page.locator(".corpora .verdict")).to_contain_text("demo-en-beam makes fewer mistakes")
+    expect(page.locator(".corpora .verdict")).to_contain_text("beam with demo-lm makes fewer mistakes")
     close(page)
 
 

@@ -19,10 +19,10 @@ from asrdemo.ui.build import build_ui, launch_options
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"), pytest.mark.timeout(900)]
-WAIT = 300_000  # ms; a busy machine is slow, not broken
+WAIT = 180_000  # ms; a busy machine is slow, not broken
 expect = sync_api.expect
 CORPUS = ROOT / "demo" / "corpus" / "en"
-CLIPS = {"train": 12, "dev": 5, "test": 3}  # of Scottish English, and as many of all others
+CLIPS = {"train": 12, "dev": 5, "test": 6}  # of Scottish English, and as many of all others
 
 
 def small_corpus(folder: Path) -> Path:
@@ -99,7 +99,9 @@ def test_from_a_bad_slice_to_a_checkpoint_in_every_tab(page, url: str) -> None:
     expect(page.locator("#finetune-start")).to_be_disabled()
     page.locator("#finetune-minutes input").fill("0.1")
     expect(page.locator("#finetune-yaml")).to_contain_text("max_minutes: 0.1")
-    page.locator("#finetune-name input, #finetune-name textarea").fill("my scottish")
+    page.locator("#finetune-name input").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("my scottish")
     expect(page.locator("#finetune-yaml")).to_contain_text("name: my scottish")
     # Looked over: such a short run has warnings, which have to be overruled
     page.locator("#finetune-check").click()
@@ -136,7 +138,7 @@ def test_mistakes_are_told_while_typing_and_every_text_fits_a_phone(page, url: s
     page.keyboard.type("sede: 1\n")
     expect(page.locator("#finetune-verdict .problem")).to_contain_text("unknown key 'sede'")
     page.keyboard.press("Control+a")
-    page.keyboard.type("name: [")
+    page.keyboard.type("a: b: c")
     expect(page.locator("#finetune-verdict .problem")).to_contain_text("Line 1")
     expect(page.locator("#finetune-start")).to_be_disabled()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

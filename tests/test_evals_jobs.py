@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from asrdemo.errors import BusyError, NotFoundError, ResultError
 from evals import jobs, simulate
 from evals.catalogue import Catalogue
+from evals.cli import main, runs
 from evals.results import write_json
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,6 +73,56 @@ def test_an_app_in_the_background_of_a_script_can_stop_its_jobs(tmp_path):
     waited(tmp_path, id, lambda j: j.note == "clips" or j.state != "running")
     jobs.stop(tmp_path, id)
     assert waited(tmp_path, id, lambda j: j.state != "running").state == "stopped", "and it outlived that app"
+
+
+def test_of_two_that_start_at_once_one_runs_and_says_what_kept_it_from_beginning(tmp_path):
+    def start() -> jobs.Job | BusyError:
+        try:
+            return jobs.start(tmp_path, ["--no-such-option"])
+        except BusyError as error:
+            return error
+
+    with ThreadPoolExecutor() as both:
+        told = list(both.map(lambda _: start(), range(2)))
+    assert sorted(type(one).__name__ for one in told) == ["BusyError", "Job"]
+    (job,) = jobs.jobs(tmp_path)
+    failed = waited(tmp_path, job.id, lambda j: j.state != "running")
+    assert failed.state == "failed" and failed.error in jobs.log(failed)
+    assert "--checkpoint" in failed.error, "the last line that it printed"
+
+
+def test_whoever_keeps_a_status_is_interrupted_whatever_it_is_at(tmp_path):
+    folder = tmp_path / "jobs" / "by-hand"
+    folder.mkdir(parents=True)
+    write_json(folder / jobs.JOB, {"arguments": RUN, "started": 1.0})
+    code = (
+        "import sys, time; from pathlib import Path; from evals.jobs import Status\n"
+        "with Status(Path(sys.argv[1])) as status:\n"
+        "    status.progress()(3, 9, 'clips'); time.sleep(100)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, folder], cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        waited(tmp_path, "by-hand", lambda j: j.done == 3)
+        with pytest.raises(BusyError):
+            jobs.start(tmp_path, RUN)
+        jobs.stop(tmp_path, "by-hand")
+        process.wait(20)
+    stopped = jobs.read(tmp_path, "by-hand")
+    assert (stopped.state, stopped.done, stopped.total, stopped.error) == ("stopped", 3, 9, "")
+
+
+@pytest.mark.parametrize(("rank", "speaks"), [("0", True), ("1", False)])
+def test_of_the_processes_of_a_launcher_the_first_keeps_the_status(tmp_path, monkeypatch, rank, speaks):
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    asked = []
+    monkeypatch.setattr(runs, "_run", lambda args, share, *told: asked.append(share) or 0)
+    kept = signal.getsignal(signal.SIGINT)
+    try:
+        assert main(["run", *RUN, "--status", str(tmp_path / "told")]) == 0
+    finally:
+        signal.signal(signal.SIGINT, kept)
+    assert asked == [(int(rank) + 1, 2)]
+    assert (tmp_path / "told" / jobs.STATUS).exists() == speaks
 
 
 def test_only_its_lock_says_that_a_job_lives(tmp_path):

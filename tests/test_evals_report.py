@@ -15,6 +15,7 @@ import yaml
 
 from asrdemo.errors import ConfigError, ResultError
 from evals import simulate
+from evals.catalogue import SHIPPED
 from evals.report import diff, files
 from evals.report.card import model_index
 from evals.report.charts import COLOURS, Dot, Line, dots
@@ -209,3 +210,9 @@ def test_phonemes_are_there_where_espeak_is_and_else_it_is_said(
     monkeypatch.setenv("PATH", str(tmp_path))
     without = gather([DEMO], ("accents",))
     assert without.phonemes == () and "apt install espeak-ng" in html(without)
+
+
+def test_reasons_and_values_are_in_plain_words_short_enough_for_their_place() -> None:
+    page = html(gather([SHIPPED / "results" / "demo-en-beam"], by=("age", "gender")))
+    assert "too little: 8 of 10 speakers" in page, "the support stands beside it"
+    assert not re.search("insufficient|speakers needed|_masculine|fourties", page)

@@ -70,6 +70,11 @@ def test_what_is_left_out_depends_on_the_base():
     assert recipes.from_dict(recipes.as_dict(recipe)) == recipe
 
 
+def test_a_rate_may_be_written_as_people_write_it(tmp_path):
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(MINIMAL) + "optimiser: {learning_rate: 3e-4}\n")
+    assert recipes.load(tmp_path / "r.yaml").optimiser.learning_rate == 3e-4
+
+
 def test_not_yaml_and_not_there(tmp_path):
     (tmp_path / "broken.yaml").write_text("a: [")
     with pytest.raises(ConfigError, match="not valid YAML"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
 import yaml
@@ -17,6 +18,7 @@ from asrdemo.settings import Settings
 from asrdemo.transcribe import Transcriber
 from asrdemo.types import Clip
 from asrdemo.ui import decoder_panel, models_tab
+from asrdemo.ui.build import build_ui
 from asrdemo.ui.services import Services
 from tests import fake_runs
 
@@ -135,6 +137,21 @@ def test_the_app_offers_it_without_a_restart_in_every_list(home: Path) -> None:
     assert services.transcriber.defaults("scots").lm == "demo-lm", "for whoever names it, page or not"
     register.unregister(home, "scots")
     assert "scots" not in services.registry.checkpoints and "demo-en" in services.registry.checkpoints
+
+
+def test_loading_the_page_renews_every_list_and_keeps_what_is_chosen(home: Path) -> None:
+    settings = Settings(home=home)
+    page = build_ui(Transcriber(registry.read(home=home), settings), settings)
+    lists = [b for b in page.blocks.values() if isinstance(b, gr.Dropdown) and decoder_panel.LISTED in b.elem_classes]
+    offering = [b for b in page.blocks.values() if isinstance(b, gr.Dropdown) and "'demo-en'" in str(b.choices)]
+    assert len(lists) >= 7 and {b.label for b in offering if not b.allow_custom_value} <= {b.label for b in lists}
+    (load,) = (f for f in page.fns.values() if f.targets[0][1] == "load" and list(f.outputs) == lists)
+    register.register(home, "scottish")
+    renewed = load.fn(*("demo-en" for _ in lists))
+    assert all(("Scots", "scots") in update["choices"] and "value" not in update for update in renewed)
+    register.unregister(home, "scots")
+    gone = load.fn(*("scots" for _ in lists))
+    assert all("scots" not in str(update["choices"]) and update["value"] == "demo-en" for update in gone)
 
 
 def test_visitors_keep_their_language_models_when_a_checkpoint_comes(home: Path) -> None:

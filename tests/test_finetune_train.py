@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
-from dataclasses import replace
+import time
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +109,7 @@ def test_smoke_run_leaves_all_it_promises(finished):
     assert set(sample["samples"]["tones"][0]) == {"reference", "hypothesis"} and "accents" in sample["slices"]["tones"]
     assert (run / "training_log.csv").read_text().startswith("step,seconds")
     assert journal.read_json(run / "after.json")["tones"]["clips"] == 24
-    assert not list(run.rglob("*.tmp")) and not list(best.parent.glob(".*"))
+    assert not [*run.rglob("*.tmp"), *run.rglob("*.part")] and not list(best.parent.glob(".*"))
 
 
 def test_learning_rate_ends_near_zero(finished):
@@ -157,7 +158,7 @@ def test_two_processes_train_as_one(finished, tones, tmp_path):
         "--mixed_precision=no",
     ]
     launch += ["--dynamo_backend=no", "--main_process_port=0", "-m", "asrdemo.finetune.train"]
-    options = [str(file), "--run", str(tmp_path / "run"), "--shards", str(finished[1] / "shards")]
+    options = [str(file), "--run", str(tmp_path / "run"), "--shards", str(finished[1] / "shards"), "--anyway"]
     done = subprocess.run([sys.executable, "-m", *launch, *options], capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-2000:]
     assert losses(tmp_path / "run") == pytest.approx(losses(alone), rel=1e-3)
@@ -340,17 +341,54 @@ def test_speech_without_text_then_text(finished, tones, tmp_path):
     assert base.open_base(second, ["ab"], NONE).kind == "pretrained" and (tmp_path / "ctc" / "best").is_dir()
 
 
-def test_telling_goes_through_the_run_directory(finished, tones, tmp_path):
-    """As a process of its own, by its command line."""
+def test_the_command_line_looks_the_recipe_over_first(finished, tones, tmp_path, monkeypatch):
+    """As a process of its own; the dev clips are training clips here, which only --anyway lets pass."""
     file = tmp_path / "recipe.yaml"
-    file.write_text(json.dumps(recipes.as_dict(replace(tuning_recipe(tones, finished[2]), name="x"))))
+    file.write_text(json.dumps(recipes.as_dict(tuning_recipe(tones, finished[2]))))
+    monkeypatch.setenv("ASRDEMO_HOME", str(finished[1]))
     command = [sys.executable, "-m", "asrdemo.finetune.train", str(file), "--run", str(tmp_path / "run")]
-    done = subprocess.run(
-        [*command, "--shards", str(finished[1] / "shards")], capture_output=True, text=True, timeout=200
-    )  # fmt: skip
+
+    def called(*more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, *more], capture_output=True, text=True, timeout=200)
+
+    refused = called()
+    assert refused.returncode == 1 and "would fail" in refused.stderr and "Traceback" not in refused.stderr
+    assert journal.read_json(tmp_path / "run" / "status.json")["state"] == "failed"
+    assert any(row["state"] == "block" for row in journal.read_json(tmp_path / "run" / "precheck.json")["rows"])
+    done = called("--anyway")
     assert done.returncode == 0 and "best checkpoint" in done.stdout, done.stderr[-2000:]
     assert journal.read_json(tmp_path / "run" / "status.json")["state"] == "complete"
-    again = subprocess.run(
-        [*command, "--shards", str(finished[1] / "shards")], capture_output=True, text=True, timeout=200
-    )  # fmt: skip
+    again = called("--anyway")
     assert again.returncode == 1 and "already holds a run" in again.stderr and "Traceback" not in again.stderr
+
+
+def test_killed_again_and_again_it_ends_with_every_step(finished, tones, tmp_path, monkeypatch):
+    """kill -9 at random moments of the real trainer. ASRDEMO_KILLS=20 for the long version."""
+    kills, steps = int(os.environ.get("ASRDEMO_KILLS", "2")), 40
+    recipe = tuning_recipe(
+        tones, finished[2], batches={"max_steps": steps}, evaluation={"save_minutes": 0.005, "every_steps": 13}
+    )
+    file, run, random = tmp_path / "recipe.yaml", tmp_path / "run", np.random.default_rng(kills)
+    file.write_text(json.dumps(recipes.as_dict(recipe)))
+    monkeypatch.setenv("ASRDEMO_HOME", str(finished[1]))
+    command = [sys.executable, "-m", "asrdemo.finetune.train", str(file), "--run", str(run), "--anyway"]
+    killed = 0
+    for _ in range(3 * kills):
+        trainer = subprocess.Popen([*command, "--resume"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        before = len(losses(run)) if (run / journal.METRICS).exists() else 0
+        while trainer.poll() is None and killed < kills:  # once it is at work, at any moment
+            if (run / journal.METRICS).exists() and len(losses(run)) != before:
+                time.sleep(float(random.uniform(0, 1.0)))
+                trainer.kill()
+                killed += 1
+                break
+            time.sleep(0.02)
+        error = trainer.communicate()[1]
+        if trainer.returncode == 0:
+            break
+        assert trainer.returncode == -9, error[-2000:]
+    assert trainer.returncode == 0 and killed
+    assert [m["step"] for m in metrics(run) if "loss" in m] == list(range(1, steps + 1))
+    whole = tune(finished, tones, tmp_path / "whole", batches={"max_steps": steps})
+    assert losses(run) == pytest.approx(losses(whole), rel=1e-3)
+    assert not list(run.rglob("*.part")) and journal.read_json(run / "status.json")["state"] == "complete"

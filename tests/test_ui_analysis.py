@@ -23,7 +23,7 @@ from asrdemo.types import Clip
 from asrdemo.ui import filter_bar
 from asrdemo.ui import words as analysis_words
 from asrdemo.ui.analysis import charts as analysis_charts
-from asrdemo.ui.analysis import clips_handlers, handlers, tab
+from asrdemo.ui.analysis import clips_handlers, clips_html, findings_html, handlers, tab
 from asrdemo.ui.analysis import export as analysis_export
 from asrdemo.ui.analysis import markup as analysis_html
 from asrdemo.ui.analysis import sound as analysis_sound
@@ -34,6 +34,7 @@ from evals import clips, confusions, filters, groups, headline, marks, simulate,
 from evals.catalogue import SHIPPED, Catalogue
 from evals.cli import main as evals_main
 from evals.report import charts as report_charts
+from evals.report import diff
 from evals.report.findings import gather
 from evals.results import Result
 from evals.score import score_pairs
@@ -98,7 +99,7 @@ def test_the_page_opens_with_the_shipped_result(desk: Desk) -> None:
     at = handlers.look(desk, "")
     assert at.scored.runs == ("demo-en-beam",) and at.mask is None
     html = handlers.frame(desk, "")
-    assert 'value="demo-en-beam" checked' in html and 'value="demo-en-greedy">' in html
+    assert 'value="demo-en-beam" checked' in html and 'value="demo-en-greedy" aria-label' in html
     for name in ("accents", "gender", "age"):
         assert f'name="{name}"' in html
     for name in ("seconds.min", "seconds.below", "snr.min", "reference.has", "wrong", "correct"):
@@ -557,7 +558,7 @@ def test_several_results_are_told_apart_in_every_part(desk: Desk) -> None:
     at = handlers.look(desk, f"?{BOTH}")
     for html in (handlers.heat(desk, at), handlers.worst(desk, at), handlers.gaps(desk, at),
                  clips_handlers.formatting(desk, at)):  # fmt: skip
-        assert "(beam with demo-lm)" in texts(html)
+        assert "beam with demo-lm" in texts(html)
     assert "(beam" not in handlers.worst(desk, handlers.look(desk, ""))
 
 
@@ -659,3 +660,77 @@ def test_a_long_clip_sends_only_its_beginning(tmp_path: Path) -> None:
     small.write_bytes(b"x")
     assert len(analysis_sound.sound(small, clip).uri) < 900_000
     assert made.cut and made.seconds == analysis_sound.MOST_SECONDS and len(made.uri) < 900_000
+
+
+# --- other languages, other clips
+
+
+def test_the_page_of_the_clips_is_not_called_page(desk: Desk) -> None:
+    html = clips_handlers.table(desk, handlers.look(desk, "?view=clips&leaf=2"))
+    assert "21 to 40" in html and "leaf=3" in html
+    assert "page=" not in html.replace("aria-current=", ""), "Gradio fails on an address with `page`"
+
+
+def test_the_result_shown_comes_first_and_one_of_other_clips_can_only_be_alone() -> None:
+    choices = [analysis_html.Choice(name, f"about {name}", 9, 0.1, name != "far") for name in ("far", "near", "mine")]
+    html = analysis_html.bar_html(choices, ["mine"], ())
+    assert re.findall(r'data-only="(\w+)"', html) == ["mine", "near", "far"]
+    boxes = dict(re.findall(r'value="(\w+)"([^>]*)>', html))
+    assert "disabled" in boxes["far"] and "disabled" not in boxes["near"] and "checked" in boxes["mine"]
+    assert "other clips" in texts(html)
+
+
+ARABIC = {"clip": "a.mp3", "reference": "هذا كتاب", "hypothesis": "hi هذا", "ops": "I=D", "wer": 1.0, "errors": 2,
+          "words": 2, "seconds": 1.0, "accents": "", "gender": "", "age": ""}  # fmt: skip
+
+
+def test_a_marked_text_goes_as_its_reference_does() -> None:
+    pages = clips_html.Pages(1, 20, 1)
+    html = clips_html.table_html([ARABIC], pages, "worst", {}, "")
+    assert '<p dir="rtl" class="diff"><ins>hi</ins>' in html, "dir=auto would go as the first word, which was added"
+    assert '<p dir="rtl"' in clips_html.places_html("", [(ARABIC | {"word_starts": [], "word_ends": []}, 1, 2)], 9)
+    assert diff.direction("12 هذا") == "rtl" and diff.direction("她") == diff.direction("") == "ltr"
+
+
+def test_characters_are_counted_and_written_as_characters(scored: Scored) -> None:
+    assert diff.marked("她 也 认 为", "p a 为", "SSD=", joined=True) == "<del>她也认</del><ins>pa</ins>为"
+    row = ARABIC | {"reference": "她 也 认 为", "hypothesis": "p a 为", "ops": "SSD="}
+    html = clips_html.table_html([row], clips_html.Pages(1, 20, 1), "worst", {}, "", joined=True)
+    assert "joined" in html and ">CER " in html and ">WER " not in html
+    shown = analysis_html.headline_html(headline.headlines(scored)[:1], ["x"], "x", (), unit="character")
+    said = texts(shown)
+    assert "of 100 characters" in said and "3,049 characters" in said and said.count("CER") == 2, "and as written"
+    assert "Words wrong" not in said and "WER" not in said and "wrong character" in said
+
+
+def test_a_finding_says_the_figure_of_the_charts_and_one_that_turned_round_is_left_out() -> None:
+    row = {"slice": "Scottish English", "where": "accents=x", "confirmed": True, "all_wer": 0.164, "all_rest": 0.083,
+           "wer": 0.18, "rest": 0.077, "low": 0.04, "high": 0.16, "difference": 0.1, "speakers": 8}  # fmt: skip
+    others = [
+        row | {"slice": "turned", "confirmed": False, "difference": -0.09},
+        row | {"slice": "maybe", "confirmed": False},
+    ]
+    said = texts(findings_html.worst_html([row, *others], "note"))
+    assert "Scottish English : 16 % of the words are wrong, 8 % elsewhere" in said.replace("\u00a0", " ")
+    assert "8 speakers not used to find it: 18 % against 8 %" in said.replace("\u00a0", " ")
+    assert "maybe" in said and "turned" not in said
+
+
+def test_a_map_of_few_cells_is_folded_away_unless_asked_for(desk: Desk) -> None:
+    few = "?results=demo-en-beam&accents=Scottish+English&gender=female_feminine"
+    assert "<details" in handlers.heat(desk, handlers.look(desk, few))
+    assert "<details" not in handlers.heat(desk, handlers.look(desk, f"{few}&heat=age*seconds"))
+    shares = []
+    for wanted in ("", "&heat=accents*seconds"):
+        html = handlers.heat(desk, handlers.look(desk, f"?results=demo-en-beam{wanted}"))
+        filled, empty = html.count("<td style="), html.count('<td class="little"')
+        shares.append(filled / (filled + empty))
+    assert "<details" not in html and shares[0] > shares[1], "the pair that shows most"
+
+
+def test_where_nothing_fits_every_view_says_so_and_one_way_leads_out(desk: Desk) -> None:
+    nothing = tab._shown(desk, "?results=demo-en-beam&accents=Klingon&view=clips", "")
+    assert all("Nothing to show" in nothing[at] for at in (0, 3, 4)), "headline, errors, clips"
+    assert "data-clear" in nothing[0] and "data-reset" not in nothing[0]
+    gone = tab._shown(desk, "?results=gone&accents=Klingon", "")[0]
+    assert "data-reset" in gone and "data-clear" not in gone, "with no result no filter helps"

@@ -167,6 +167,12 @@ def test_a_run_under_way_shows_how_far_it_is(services: Services, running: str) -
     assert 'aria-valuenow="25"' in now.html and "5 of 20" in now.html and "&lt;clips&gt;" in now.html
 
 
+def test_a_run_says_once_that_it_is_starting(services: Services, running: str) -> None:
+    status = services.settings.home / "jobs" / running / jobs.STATUS
+    write_json(status, {"state": "running", "note": "starting"})
+    assert '<p class="hint">starting</p>' in handlers.watch(services).html
+
+
 def test_an_older_run_that_goes_on_is_the_one_that_can_be_stopped(services: Services, running: str) -> None:
     newer = job(services.settings.home, 2, {"state": "complete", "result": "done"})
     now = handlers.watch(services)

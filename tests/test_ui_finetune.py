@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,10 @@ from asrdemo.finetune import recipe as recipes
 from asrdemo.finetune.precheck_report import Estimates, Histogram, Report, Row
 from asrdemo.settings import Settings
 from asrdemo.transcribe import Transcriber
+from asrdemo.ui.analysis import handlers as analysis_handlers
+from asrdemo.ui.analysis.handlers import Desk as AnalysisDesk
 from asrdemo.ui.build import build_ui, launch_options
-from asrdemo.ui.finetune import access, form, handlers, run_handlers, runs_panel
+from asrdemo.ui.finetune import access, form, handlers, run_handlers, run_html, runs_panel
 from asrdemo.ui.finetune.form import Form
 from asrdemo.ui.finetune.handlers import Desk
 from asrdemo.ui.finetune.history import MOST_KEPT, History, thinned
@@ -137,6 +140,18 @@ def test_a_slice_that_cannot_be_trained_on_says_so(desk: Desk) -> None:
         handlers.from_slice(desk, SLICE.replace("demo-corpus", "gone"))
     with pytest.raises(NotFoundError, match="no checkpoint 'gone'"):
         handlers.from_slice(desk, SLICE.replace("demo-en", "gone"))
+
+
+def test_every_bad_slice_of_error_analysis_leads_to_a_recipe(desk: Desk) -> None:
+    analysis = AnalysisDesk(desk.services)
+    lead, _ = analysis_handlers.where(analysis_handlers.look(analysis, "?accents=Scottish+English"))
+    worst = analysis_handlers.worst(analysis, analysis_handlers.look(analysis, ""))
+    assert "data-finetune" not in analysis_handlers.where(analysis_handlers.look(analysis, ""))[0], "nothing is chosen"
+    links = [unescape(link) for link in re.findall(r'data-finetune href="([^"]+)"', lead + worst)]
+    assert len(links) == 1 + worst.count("<li>") > 1
+    for link in links:
+        assert handlers.show(desk, handlers.from_slice(desk, link)[0]).form is not None
+    assert form.parse(handlers.from_slice(desk, links[0])[0])[1].train[0].accents == ("Scottish English",)
 
 
 @pytest.mark.parametrize("more", ["", "&gender=male_masculine", "&gender=male_masculine&age=thirties"])
@@ -335,7 +350,7 @@ def test_a_live_run_is_found_stopped_and_gone_on_with(desk: Desk, found: list[Ro
 
 
 def test_a_long_run_is_read_once_and_little_is_sent(desk: Desk) -> None:
-    folder = made_run(desk.services.settings.home, "made " * 0 + "made")
+    folder = made_run(desk.services.settings.home)
     steps = range(0, 500_000, 25)
     lines(folder / "metrics.jsonl", *({"step": s, "loss": 2.0 + s % 7, "learning_rate": 1e-4} for s in steps))
     lines(folder / "metrics.jsonl", *({"step": s, "eval_a_wer": 0.3, "eval_b_wer": 0.2} for s in steps[::20]))
@@ -366,6 +381,14 @@ def test_thinning_keeps_the_end_and_the_mean() -> None:
     few = thinned(points, 100)
     assert len(few) <= 100 and few[-1] == points[-1] and all(abs(v - 0.5) < 0.1 for _, v in few[:-1])
     assert thinned(points[:50], 100) == points[:50]
+
+
+def test_a_slice_of_a_part_is_shown_and_one_of_all_is_not() -> None:
+    part, whole = (
+        {"t": {"clips": 12, "wer": 0.3, "slices": {"accents": {"Scottish English": [n, 0.4]}}}} for n in (6, 12)
+    )
+    assert "Scottish" in run_html.scores_html(part, {}, None, 0)
+    assert "Scottish" not in run_html.scores_html(whole, {}, None, 0)
 
 
 def test_registering_puts_a_run_into_the_lists(desk: Desk, tiny_checkpoint_layer: Path) -> None:

@@ -30,6 +30,7 @@ from asrdemo import registry
 from asrdemo.errors import ConfigError, TrainingError
 from asrdemo.finetune import hub, jobs_pack, jobs_watch, runs, schema
 from asrdemo.finetune import recipe as recipes
+from asrdemo.finetune.flavours import FLAVOURS
 from asrdemo.finetune.recipe import Recipe
 from asrdemo.registry import Registry
 
@@ -56,10 +57,8 @@ def timeout_of(recipe: Recipe, minutes: float = 0) -> float:
 
 
 def cost(flavour: str, minutes: float) -> float:
-    """Dollars at most, by the price list this project carries (see precheck_cost.PRICES_READ); Jobs charge by the
+    """Dollars at most, by the price list this project carries (see flavours.PRICES_READ); Jobs charge by the
     minute that they run. Raises ConfigError."""
-    from asrdemo.finetune.precheck_cost import FLAVOURS
-
     if flavour not in FLAVOURS:
         raise ConfigError(f"There is no flavour {flavour!r} of Hugging Face Jobs; there are {', '.join(FLAVOURS)}.")
     return round(minutes / 60 * FLAVOURS[flavour].dollars, 2)

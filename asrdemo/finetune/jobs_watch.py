@@ -9,7 +9,6 @@ job has a label that is only this run's: a process that dies at any moment never
 from __future__ import annotations
 
 import argparse
-import filecmp
 import re
 import shutil
 import sys
@@ -18,7 +17,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from asrdemo import process, registry
@@ -234,20 +233,48 @@ class Watcher:
 
 
 def bring(api: HfApi, repository: str, folder: Path) -> None:
-    """Copy what was pushed into the run directory, whatever is new, best.json last. Raises TrainingError."""
-    names = (*in_job.RESULTS, *(f"best/{pattern}" for pattern in in_job.WEIGHTS))
-    wanted = [f"{in_job.PUSHED}/{name}" for name in names]
+    """Copy what was pushed into the run directory, of one commit and only what is new, best.json last.
+
+    Raises TrainingError. Not snapshot_download: where the Hub does not answer, that takes an old file for the new one.
+    """
+    from huggingface_hub.hf_api import RepoFile
+
+    seen_at = folder / _FETCHED / "seen.json"
+    seen = process.read_json(seen_at)
     with hub.talking(f"reading {repository}", "read"):
-        api.snapshot_download(repository, local_dir=folder / _FETCHED, allow_patterns=wanted, max_workers=2)
-    place = folder / _FETCHED / in_job.PUSHED
-    found = [path.relative_to(place) for path in place.rglob("*") if path.is_file()]
-    for name in sorted(found, key=lambda name: (name.name == "best.json", str(name))):
-        target = folder / name
-        if name.name == process.STATUS or (target.is_file() and filecmp.cmp(place / name, target)):
-            continue
-        target.parent.mkdir(exist_ok=True)
-        shutil.copy2(place / name, target.with_name(f"{target.name}.part"))
-        target.with_name(f"{target.name}.part").replace(target)
+        commit = api.model_info(repository).sha
+        there = {
+            file.path: file.blob_id
+            for file in api.list_repo_tree(repository, recursive=True, revision=commit)
+            if isinstance(file, RepoFile) and _wanted(file.path)
+        }
+        for path in sorted(there, key=lambda path: (path.endswith("/best.json"), path)):
+            if seen.get(path) != there[path]:
+                got = api.hf_hub_download(
+                    repository, path, revision=commit, local_dir=folder / _FETCHED, force_download=True
+                )
+                if Path(path).name != process.STATUS:  # this run's own is written here
+                    _place(Path(got), folder / Path(path).relative_to(in_job.PUSHED))
+                seen[path] = there[path]
+                process.write_json(seen_at, seen)
+
+
+def _wanted(path: str) -> bool:
+    """Whether this is a result: nothing else of the repository is ever taken."""
+    within = PurePosixPath(path)
+    if within.parts[:1] != (in_job.PUSHED,):
+        return False
+    name = within.relative_to(in_job.PUSHED)
+    weights = name.parent == PurePosixPath("best") and any(name.match(pattern) for pattern in in_job.WEIGHTS)
+    return str(name) in in_job.RESULTS or weights
+
+
+def _place(source: Path, target: Path) -> None:
+    """Whole or not at all."""
+    target.parent.mkdir(exist_ok=True)
+    part = target.with_name(f"{target.name}.part")
+    shutil.move(source, part)
+    part.replace(target)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -8,19 +8,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from asrdemo.files import write_json as write_json
+from asrdemo.files import write_text
+
 METRICS, SAMPLES, ALERTS, TABLE = "metrics.jsonl", "samples.jsonl", "alerts.jsonl", "training_log.csv"
-
-
-def write_json(path: Path, data: object) -> None:
-    """Write a temporary neighbour, then rename it."""
-    write_text(path, json.dumps(data, ensure_ascii=False, indent=1))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a temporary neighbour, then rename it."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 class Journal:

@@ -4,6 +4,7 @@ allowed. Types come from the dataclass: nested dataclasses, tuples, `Literal` wo
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml
 from asrdemo.errors import ConfigError
 
 T = TypeVar("T")
+_EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")  # YAML takes 1e-4 for a word: it wants 1.0e-4
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -71,6 +73,8 @@ def _value(hint: Any, value: Any, file: str, where: str) -> Any:
             raise ConfigError(f"{file}: {where} is {value!r}; expected {size}.")
         return tuple(_value(args[0], v, file, f"{where}[{i}]") for i, v in enumerate(value))
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is float and isinstance(value, str) and _EXPONENT.fullmatch(value):
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise ConfigError(f"{file}: {where} is {value!r}; expected {getattr(hint, '__name__', hint)}.")

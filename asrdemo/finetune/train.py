@@ -28,7 +28,7 @@ from transformers import TrainingArguments
 from asrdemo import registry, settings
 from asrdemo.decoding import open_language_model
 from asrdemo.errors import AsrDemoError, TrainingError
-from asrdemo.finetune import base, data, evaluate, journal, loop, pretrain, provenance, scores
+from asrdemo.finetune import base, data, evaluate, journal, loop, precheck, pretrain, provenance, scores
 from asrdemo.finetune import recipe as recipes
 from asrdemo.finetune.clock import Average, Clock
 from asrdemo.finetune.live import Live
@@ -108,6 +108,17 @@ def _as_base(recipe: recipes.Recipe, folder: Path) -> recipes.Recipe:
     """The recipe of a run that would begin with what this one made, adapters merged."""
     found = recipes.Base(str(folder))
     return dataclasses.replace(recipe, base=found, scratch=None, mode="full", vocabulary="reuse")
+
+
+def _looked_over(recipe: recipes.Recipe, folder: Path, home: Path, known: registry.Registry, tell: Progress) -> None:
+    """Write down what is known to go wrong. Raises TrainingError where that forbids to start."""
+    report = precheck.precheck(recipe, home, known, tell, rehearse=False)
+    if not (folder / "precheck.json").is_file():  # the page's is fuller: it has run the longest batch
+        folder.mkdir(parents=True, exist_ok=True)
+        journal.write_json(folder / "precheck.json", report.as_dict())
+    against = [row.sentence for row in report.rows if row.state == "block"]
+    if against:
+        raise TrainingError(f"The run would fail: {' '.join(against)} (--anyway starts it nevertheless)")
 
 
 def _checkpoint(folder: Path, resume: bool) -> Path | None:
@@ -241,6 +252,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--shards", type=Path, help="where prepared audio is kept; default under the app's home")
     parser.add_argument("--corpus-root", help="sets $CORPUS_ROOT, which recipes may use in corpus folders")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in the run directory")
+    parser.add_argument("--anyway", action="store_true", help="start even where the look-over before it forbids to")
     parser.add_argument("--smoke", action="store_true", help="apply the recipe's smoke section: tiny and quick")
     parser.add_argument("--minutes", type=float, help="wall-clock budget instead of the recipe's")
     args = parser.parse_args(argv)
@@ -252,6 +264,8 @@ def main(argv: list[str] | None = None) -> int:
         recipe = recipes.load(args.recipe, args.smoke, overrides)
         with Live(args.run) as live:
             shards, known = args.shards or chosen.home / "shards", registry.read(chosen.registry, chosen.home)
+            if not (args.resume or args.anyway) and os.environ.get("RANK", "0") == "0":
+                _looked_over(recipe, args.run, chosen.home, known, live.report)
             ended = run(recipe, args.run, shards, known, resume=args.resume, live=live)
     except AsrDemoError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -37,12 +37,14 @@ class Panel:
 
 
 def checkpoints(services: Services) -> list[tuple[str, str]]:
-    """Titles and ids for the list; what cannot be used without the network says so."""
-    labels = []
+    """Titles and ids for the list; what cannot be used without the network says so, and comes last."""
+    here, elsewhere = [], []
     for spec in services.registry.checkpoints.values():
-        ready, _ = availability(spec)
-        labels.append((spec.title if ready else f"{spec.title} (needs the network)", spec.id))
-    return labels
+        if availability(spec)[0]:
+            here.append((spec.title, spec.id))
+        else:
+            elsewhere.append((f"{spec.title} (needs the network)", spec.id))
+    return here + elsewhere
 
 
 def checkpoint_list(services: Services, value: str, label: str = "Checkpoint", **more: Any) -> gr.Dropdown:
@@ -52,13 +54,15 @@ def checkpoint_list(services: Services, value: str, label: str = "Checkpoint", *
 
 def wire_lists(services: Services, page: gr.Blocks) -> None:
     """Whenever the page is loaded, its lists offer what is registered by then. One whose choice has gone goes back to
-    the first. Call it when the whole page is laid out."""
+    the first; the others' are left alone, since `wire_memory` may set them at the same moment. Call it when the whole
+    page is laid out."""
     lists = [block for block in page.blocks.values() if isinstance(block, gr.Dropdown) and LISTED in block.elem_classes]
 
     def fresh(*chosen: str | None) -> list[dict[str, Any]]:
         offered = checkpoints(services)
         known, first = {id_ for _, id_ in offered}, first_checkpoint(services.registry)
-        return [gr.update(choices=offered, **({} if id_ in known else {"value": first})) for id_ in chosen]
+        same, reset = gr.update(choices=offered), gr.update(choices=offered, value=first)
+        return [same if id_ in known else reset for id_ in chosen]
 
     page.load(fresh, lists, lists, **QUIET)
 

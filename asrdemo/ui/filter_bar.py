@@ -59,12 +59,15 @@ def _offered(scored: Scored, name: str) -> Menu | None:
     return Menu(name, tuple(clips.most_common())) if len(clips) > 1 else None
 
 
-def fields_html(menus: Sequence[Menu], runs: Sequence[str], conditions: Sequence[Condition] = ()) -> str:
+def fields_html(
+    menus: Sequence[Menu], runs: Sequence[str], conditions: Sequence[Condition] = (), labels: Sequence[str] = ()
+) -> str:
     """The fields of the form, a little panel for each column. runs: results that a clip may be right or wrong in.
-    conditions: the filter; the values in it are listed however rare they are."""
+    conditions: the filter; the values in it are listed however rare they are. labels: what to call the results."""
     own = "".join(_menu(m, [str(c.value) for c in conditions if (c.column, c.op) == (m.column, "is")]) for m in menus)
-    outcome = [("wrong", run, f"Has errors in {run}") for run in runs]
-    outcome += [("correct", run, f"All right in {run}") for run in runs]
+    named = list(zip(runs, labels or runs, strict=True))
+    outcome = [("wrong", run, f"Has errors in {label}") for run, label in named]
+    outcome += [("correct", run, f"All right in {label}") for run, label in named]
     outcomes = "".join(_check(name, value, text) for name, value, text in outcome)
     search = "".join(
         f'<label>{label}<input type="search" name="{name}" autocomplete="off" placeholder="part of a word"></label>'
@@ -104,7 +107,7 @@ def _menu(menu: Menu, chosen: Sequence[str]) -> str:
     if menu.numbers:
         unit = words.UNITS.get(menu.column, "")
         ends = "".join(
-            f'<label>{end}<input type="number" step="any" name="{menu.column}.{op}" placeholder="{bound:g}"></label>'
+            f'<label>{end}<input type="number" step="any" name="{menu.column}.{op}" placeholder="{bound:.3g}"></label>'
             for end, op, bound in (("From", "min", menu.least), ("To below", "below", menu.most))
         )
         help_ = tip(menu.column) if menu.column in words.TIPS else ""

@@ -25,7 +25,8 @@ def build(services: Services, page: gr.Blocks) -> None:
 def tables_html(services: Services) -> str:
     """Checkpoints, language models and corpora of the registry."""
     registry, state = services.registry, page_html.availability_html
-    checkpoints = [(s.id, s.title, s.language, state(*availability(s)), s.note) for s in registry.checkpoints.values()]
+    found = sorted(((s, availability(s)) for s in registry.checkpoints.values()), key=lambda pair: not pair[1][0])
+    checkpoints = [(s.id, s.title, s.language, state(*at_hand), s.note) for s, at_hand in found]
     models = [
         (s.id, s.title, s.language, state(*_local(s.path is not None)), s.note)
         for s in registry.language_models.values()

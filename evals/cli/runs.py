@@ -21,21 +21,23 @@ if TYPE_CHECKING:
 
 
 def run_run(args: argparse.Namespace) -> int:
-    """`run`: corpus x checkpoint x decoder -> rows. With --status the file says how it goes, and how it went."""
+    """`run`: corpus x checkpoint x decoder -> rows. With --status a folder says how it goes, and how it went."""
     watched = progress() if args.shard is None or args.shard[0] == 1 else None
-    if args.status is None:
-        return _run(args, watched)
+    share = options.launched()
+    if args.status is None or (share and share[0] > 1):  # one process speaks for all that a launcher started
+        return _run(args, share, watched)
     from evals.jobs import Status
 
     with Status(args.status) as status:
-        return _run(args, status.progress(watched), status)
+        return _run(args, share, status.progress(watched), status)
 
 
-def _run(args: argparse.Namespace, watched: Progress | None, status: Status | None = None) -> int:
+def _run(
+    args: argparse.Namespace, share: tuple[int, int] | None, watched: Progress | None, status: Status | None = None
+) -> int:
     limits, known = start()
     plain = "fp32" if limits.precision == "auto" else limits.precision  # no rate shall hang on how busy the machine is
     limits = replace(limits, device=args.device or limits.device, precision=args.precision or plain)
-    share = options.launched()
     if share and args.shard:
         raise ConfigError("--shard and a launcher (RANK, WORLD_SIZE) both share out the work; use one of them.")
     from evals.run import Request, evaluate
@@ -167,6 +169,6 @@ def _add_run(commands: Any) -> None:
     option("--device", choices=("auto", "cpu", "cuda"), help="default: ASRDEMO_DEVICE, else auto")
     precisions = ("fp32", "bf16", "int8", "auto")
     option("--precision", choices=precisions, help="default: ASRDEMO_PRECISION, else fp32; auto takes the fastest")
-    option("--status", type=Path, metavar="FILE", help="keep this file up to date with how far the run is (JSON)")
+    option("--status", type=Path, metavar="DIR", help="keep a status.json up to date there with how far the run is")
     options.add_workers(run)
     options.add_json(run)

@@ -136,7 +136,8 @@ def _slice(line: Line, y: float, axis: Axis, layout: Layout, runs: Sequence[str]
     ]
     y += _LINE * layout.stacked
     if not line.dots:
-        parts.append(_text(layout.left + 6, y + 4, f"insufficient: {line.reason}", "support muted"))
+        why = line.reason.replace("of the ", "of ").replace(" needed", "")  # all of it would run into the support
+        parts.append(_text(layout.left + 6, y + 4, f"too little: {why}", "support muted"))
     for at, dot in enumerate(line.dots):
         parts += _mark(dot, y + at * _LINE, axis, layout, runs)
     return parts

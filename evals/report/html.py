@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from evals.report import charts, diff, provenance
 from evals.report.findings import TOP, Findings
 from evals.report.style import STYLE
+from evals.walks import by_character
 from evals.wording import between, count, percent, plain
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _lead(f: Findings) -> str:
     row = next(iter(_rows(f.headline)))
     support = f"{count(row['clips'], 'clip')}, {count(row['speakers'], 'speaker')}, {row['hours']:.1f} hours"
     caveat = f"<p><b>{escape(f.scored.caveat)}</b></p>" if f.scored.caveat else ""
-    return f"{''.join(sentences)}<p class='note'>{support}. Clips: {escape(f.chosen)}.</p>{caveat}"
+    return f"{''.join(sentences)}<p class='note'>{support}. Clips: {escape(plain(f.chosen))}.</p>{caveat}"
 
 
 def _headline(f: Findings) -> str:
@@ -125,7 +126,7 @@ def _comparison(f: Findings) -> str:
         sure = row["p_bh"] <= 0.05
         rows.append(
             [
-                escape(row["slice"]),
+                escape(plain(row["slice"])),
                 *([f'<span class="name">{escape(row["run"])}</span>'] if several else []),
                 _rate(row["wer"]),
                 _rate(row["base_wer"]),
@@ -181,7 +182,7 @@ def _lines(rows: Sequence[dict[str, Any]], runs: Sequence[str], by: str) -> list
         first = each[0]
         few = "*" if dots and first["speakers"] < FEW_SPEAKERS else ""
         support = f"{count(first['clips'], 'clip')}, {count(first['speakers'], 'speaker')}{few}"
-        lines.append(charts.Line(label, support, dots, first["reason"]))
+        lines.append(charts.Line(plain(label), support, dots, first["reason"]))
     if any(name in by for name in ("accents", "gender", "age", "domain")):
         lines.sort(key=lambda line: -line.dots[0].value if line.dots else 1.0)
     return lines
@@ -189,7 +190,7 @@ def _lines(rows: Sequence[dict[str, Any]], runs: Sequence[str], by: str) -> list
 
 def _worst(f: Findings) -> str:
     answers = list(_rows(f.worst.answers))
-    sentences = "".join(f"<li>{escape(row['sentence'])}</li>" for row in answers)
+    sentences = "".join(f"<li>{escape(plain(row['sentence']))}</li>" for row in answers)
     found = (
         f"<ol>{sentences}</ol>" if answers else "<p>No slice stood out on speakers that the search had not seen.</p>"
     )
@@ -205,10 +206,10 @@ def _adjusted(f: Findings) -> str:
         for row in _rows(found.table):
             ok = row["status"] == "ok"
             dots = [charts.Dot(row[name], row[f"{name}_low"], row[f"{name}_high"], run) for run, name in _TWICE if ok]
-            lines.append(charts.Line(row["value"], row["verdict"] if ok else "", tuple(dots), row["reason"]))
+            lines.append(charts.Line(plain(row["value"]), row["verdict"] if ok else "", tuple(dots), row["reason"]))
         parts.append(
-            f"<h3>By {escape(_BY.get(found.column, found.column))}</h3><p>{escape(found.summary)}</p>"
-            f"<figure>{charts.ratios(f'WER to that of {found.reference}', lines, names)}</figure>"
+            f"<h3>By {escape(_BY.get(found.column, found.column))}</h3><p>{escape(plain(found.summary))}</p>"
+            f"<figure>{charts.ratios(f'WER to that of {plain(found.reference)}', lines, names)}</figure>"
         )
     if not parts:
         return ""
@@ -282,10 +283,12 @@ def _formatting(f: Findings) -> str:
 
 
 def _clips(f: Findings) -> str:
+    joined = by_character(f.scored)
     rows = [
         [
             f"{100 * row['wer']:.0f} %",
-            f'<div dir="auto" class="clip">{diff.marked(row["reference"], row["hypothesis"], row["ops"])}</div>',
+            f'<div dir="{diff.direction(row["reference"])}" class="clip{" joined" if joined else ""}">'
+            f"{diff.marked(row['reference'], row['hypothesis'], row['ops'], joined)}</div>",
             escape(plain(", ".join(str(row[name]) for name in ("accents", "gender", "age") if row[name]))),
             f"{row['seconds']:.1f} s",
             f"<code>{escape(row['clip'])}</code>",

@@ -30,6 +30,8 @@ figure{margin:1rem 0 1.75rem}
 .entry{margin-right:1.25rem;white-space:nowrap}
 .key{width:14px;height:14px;vertical-align:-2px}
 del{color:var(--bad);text-decoration:line-through}ins{color:var(--new);text-decoration:underline}
+/* a line through a character such as 一 hides it */
+.joined del{text-decoration:none;background:color-mix(in srgb,var(--bad) 14%,transparent)}
 code{font-size:.8rem;white-space:nowrap}
 .narrow{display:none}
 @media screen and (max-width:40rem){.wide{display:none}.narrow{display:block}main{padding:1.25rem 1rem 3rem}

@@ -35,10 +35,10 @@ class Chart:
     ordered: bool = False
 
 
-def lead_html(rows: Sequence[Row], run: str, label: str = "") -> str:
+def lead_html(rows: Sequence[Row], run: str, label: str = "", unit: str = "word") -> str:
     """In plain sentences: the slices of a run that are surely worse than the rest, furthest apart first.
 
-    label: of the run, where there are several.
+    label: of the run, where there are several; unit: what is counted.
     """
     sure = [
         r for r in rows if r["run"] == run and r["by"] and r["p_bh"] <= _SURE and r["difference"] > 0 and r["where"]
@@ -51,11 +51,11 @@ def lead_html(rows: Sequence[Row], run: str, label: str = "") -> str:
         return f'<p class="lead">{said if compared else few}</p>'
     said = "".join(
         f'<li><button type="button" class="finding" data-where="{escape(r["where"])}">'
-        f'<b dir="auto">{escape(_named(r))}</b> {percent(r["wer"], 0)} of the words are wrong, '
+        f'<b dir="auto">{escape(_named(r))}</b> {percent(r["wer"], 0)} of the {unit}s are wrong, '
         f"against {percent(r['rest'], 0)} elsewhere</button></li>"
         for r in sure[:4]
     )
-    of = f' <span class="of">({escape(label)})</span>' if label else ""
+    of = f' <span class="of">({key(0)} {escape(label)})</span>' if label else ""
     return f'<p class="lead">Clearly worse than the rest{of}:</p><ul class="findings">{said}</ul>'
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asrdemo.errors import AsrDemoError, CorpusError, NotFoundError
-from asrdemo.ui.analysis import clips_html, errors_html
+from asrdemo.ui.analysis import clips_html, errors_html, markup
 from asrdemo.ui.analysis import sound as analysis_sound
 from asrdemo.ui.analysis.clips_html import Detail, Pages
 from asrdemo.ui.analysis.errors_html import Tables, shown
@@ -40,7 +40,7 @@ def errors(at: Look) -> str:
         items[items["hits"] < items["count"]].head(TOP).to_dict("records"),
         both,
     )
-    return errors_html.errors_html(tables, at.labels[0], places(at) if at.view.pair else "")
+    return errors_html.errors_html(tables, markup.whose(at.labels), places(at) if at.view.pair else "")
 
 
 def chosen_steps(at: Look) -> Steps:
@@ -68,7 +68,7 @@ def places(at: Look) -> str:
     else:
         title = f'<del dir="auto">{shown(said)}</del> heard as <ins dir="auto">{shown(heard)}</ins>'
     listed = [(row, place.said_at, place.heard_at) for row, place in zip(rows, found, strict=True)]
-    return clips_html.places_html(title, listed, PLACES)
+    return clips_html.places_html(title, listed, PLACES, walks.by_character(at.scored))
 
 
 def formatting(desk: Desk, at: Look) -> str:
@@ -106,7 +106,8 @@ def table(desk: Desk, at: Look) -> str:
     order = clips.ordered(at.scored, inside, at.view.sort, 0, pages.page * PAGE)
     rows = _rows(at, order[(pages.page - 1) * PAGE :])
     kept = marks.marks(desk.services.settings.home, at.result)
-    return clips_html.table_html(rows, pages, at.view.sort, kept, at.labels[0])
+    joined = walks.by_character(at.scored)
+    return clips_html.table_html(rows, pages, at.view.sort, kept, markup.whose(at.labels), joined)
 
 
 def _rows(at: Look, positions: np.ndarray, run: int = 0) -> list[dict[Any, Any]]:
@@ -125,7 +126,8 @@ def detail(desk: Desk, at: Look) -> str:
     rows = [_rows(at, np.array([position]), run)[0] for run in range(len(at.scored.runs))]
     sound, silent = _sound(desk, at, name)
     mark = marks.marks(desk.services.settings.home, at.result).get(name, "")
-    return clips_html.detail_html(Detail(rows, at.labels, mark, sound, silent, _reports(desk, at, rows[0])))
+    joined = walks.by_character(at.scored)
+    return clips_html.detail_html(Detail(rows, at.labels, mark, sound, silent, _reports(desk, at, rows[0]), joined))
 
 
 def _corpus(desk: Desk, at: Look) -> Corpus:

@@ -18,7 +18,7 @@ from asrdemo.ui.analysis.sound import Sound, spans
 from asrdemo.ui.words import percent
 from evals.clips import ORDERS
 from evals.marks import KINDS
-from evals.report.diff import marked
+from evals.report.diff import direction, marked
 
 if TYPE_CHECKING:
     from asrdemo.corpus.reports import Report
@@ -27,6 +27,7 @@ Row = Mapping[Any, Any]
 
 _PLAY = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M8 5.5v13l11-6.5z"/></svg>'
 BEFORE_S, AFTER_S = 0.15, 0.2  # heard around a word
+MOST_A_SECOND = 6  # words that are marked over the sound
 _ALONE_S = 0.35  # heard on either side of a place where nothing was heard
 
 REASONS = {
@@ -54,13 +55,16 @@ class Pages:
         return max(1, -(-self.clips // self.size))
 
 
-def table_html(rows: Sequence[Row], pages: Pages, sort: str, marks: Mapping[str, str], label: str) -> str:
-    """A page of the table, with what sorts it and leads on."""
+def table_html(
+    rows: Sequence[Row], pages: Pages, sort: str, marks: Mapping[str, str], whose: str, joined: bool = False
+) -> str:
+    """A page of the table, with what sorts it and leads on. whose: of markup.whose; joined: see `marked`."""
     options = "".join(
         f'<option value="{name}"{" selected" if name == sort else ""}>{text}</option>' for name, text in ORDERS.items()
     )
-    body = "".join(_row(row, marks.get(row["clip"], "")) for row in rows)
+    body = "".join(_row(row, marks.get(row["clip"], ""), joined) for row in rows)
     first = (pages.page - 1) * pages.size + 1
+    rate = "cer" if joined else "wer"
     count = f"{first:,} to {first + len(rows) - 1:,} of {pages.clips:,}" if rows else "no clips"
     saves = "".join(
         f'<button type="button" class="link" data-save="{what}">{text}</button>'
@@ -68,24 +72,29 @@ def table_html(rows: Sequence[Row], pages: Pages, sort: str, marks: Mapping[str,
     )
     return (
         f'<section class="pane"><div class="above"><label>Sort <select data-sort>{options}</select></label>'
-        f'<span class="hint">{count}; {escape(label)}</span><span class="saves"><span class="label">Save</span>{saves}'
+        f'<span class="hint">{count}; {whose}</span><span class="saves"><span class="label">Save</span>{saves}'
         '</span></div><div class="scroll"><table class="clip-table"><thead><tr><th scope="col"><span class="sr-only">'
-        f'Hear</span></th><th scope="col" class="n">WER {words.tip("wer")}</th><th scope="col">What was '
+        f'Hear</span></th><th scope="col" class="n">{rate.upper()} {words.tip(rate)}</th><th scope="col">What was '
         '<del>said</del> and what was <ins>heard</ins></th><th scope="col">Speaker</th>'
         '<th scope="col" class="n">Length</th></tr></thead>'
         f"<tbody>{body}</tbody></table></div>{_pager(pages)}</section>"
     )
 
 
-def _row(row: Row, mark: str) -> str:
+def _row(row: Row, mark: str, joined: bool) -> str:
     badge = f' <span class="badge">{_sign(mark)} {escape(mark)}</span>' if mark else ""
-    said = marked(row["reference"], row["hypothesis"], row["ops"]) or '<span class="none">no words</span>'
+    said = marked(row["reference"], row["hypothesis"], row["ops"], joined) or '<span class="none">no words</span>'
     return (
         f'<tr data-row="{escape(row["clip"])}"><td>{play(row["clip"], "Hear this clip")}</td>'
         f'<td class="n rate"><b>{percent(row["wer"], 0)}</b><span>{row["errors"]} of {row["words"]}</span></td>'
-        f'<td><p dir="auto" class="diff">{said}</p>{badge}</td>'
+        f"<td><p {_written(row, joined)}>{said}</p>{badge}</td>"
         f'<td class="who" dir="auto">{escape(who(row)) or "–"}</td><td class="n">{row["seconds"]:.1f}\u00a0s</td></tr>'
     )
+
+
+def _written(row: Row, joined: bool) -> str:
+    """Attributes of a marked text: its direction, and whether it has no spaces."""
+    return f'dir="{direction(row["reference"])}" class="diff{" joined" if joined else ""}"'
 
 
 def who(row: Row) -> str:
@@ -119,7 +128,7 @@ def _pager(pages: Pages) -> str:
 class Detail:
     """One clip. rows: of each run, the first one looked at closely. sound: None with the reason in `silent`.
 
-    reports: what people reported of the sentence, in words, "" for nothing.
+    reports: what people reported of the sentence, in words, "" for nothing. joined: see `marked`.
     """
 
     rows: Sequence[Row]
@@ -128,15 +137,14 @@ class Detail:
     sound: Sound | None
     silent: str = ""
     reports: str = ""
+    joined: bool = False
 
 
 def detail_html(d: Detail) -> str:
     """The clip to see and hear."""
     first = d.rows[0]
     sound = _sound(d) if d.sound else f'<p class="hint">{escape(d.silent)}</p>'
-    strips = "".join(
-        _strip(row, label, at, len(d.rows)) for at, (row, label) in enumerate(zip(d.rows, d.labels, strict=True))
-    )
+    strips = "".join(_strip(row, label, at, d) for at, (row, label) in enumerate(zip(d.rows, d.labels, strict=True)))
     marks = "".join(
         f'<button type="button" class="plain" data-mark="{"" if d.mark == kind else kind}" '
         f'aria-pressed="{str(d.mark == kind).lower()}">{_sign(kind)} {kind}</button>'
@@ -154,7 +162,7 @@ def _sign(kind: str) -> str:
     return '<span aria-hidden="true">⚑</span>' if kind == KINDS[0] else '<span aria-hidden="true">★</span>'
 
 
-def _strip(row: Row, label: str, at: int, runs: int) -> str:
+def _strip(row: Row, label: str, at: int, d: Detail) -> str:
     """The alignment step by step, what was said over what was heard; a word that was heard can be heard again."""
     said, heard = iter(row["reference"].split()), iter(enumerate(row["hypothesis"].split()))
     starts, ends = row["word_starts"] or [], row["word_ends"] or []
@@ -172,8 +180,9 @@ def _strip(row: Row, label: str, at: int, runs: int) -> str:
         steps += (
             f'<button type="button" class="step"{attributes or " disabled"}>{upper}{lower or "<span></span>"}</button>'
         )
-    name = f'<p class="label">{key(at)} {escape(label)}</p>' if runs > 1 else ""
-    return f'{name}<div class="steps" dir="auto">{steps or "<span class=none>no words</span>"}</div>'
+    name = f'<p class="label">{key(at)} {escape(label)}</p>' if len(d.rows) > 1 else ""
+    steps = steps or '<span class="none">no words</span>'
+    return f'{name}<div class="steps{" joined" if d.joined else ""}" dir="{direction(row["reference"])}">{steps}</div>'
 
 
 def _sound(d: Detail) -> str:
@@ -187,6 +196,8 @@ def _sound(d: Detail) -> str:
             first["hypothesis"].split(), spans(starts, ends, s.seconds), starts, ends, strict=False
         )
     )
+    if len(starts) > MOST_A_SECOND * s.seconds:  # of characters: nothing else would be seen
+        marks = ""
     cut = f'<p class="hint">Only the first {s.seconds:.0f} seconds are played here.</p>' if s.cut else ""
     return (
         f'<audio controls preload="auto" src="{s.uri}"></audio><div class="scene" data-seconds="{s.seconds:.3f}" '
@@ -241,9 +252,9 @@ def _known(value: Any) -> bool:
     return value is not None and not (isinstance(value, float) and isnan(value))
 
 
-def places_html(title: str, found: Sequence[tuple[Row, int, int]], most: int) -> str:
-    """Where a pair occurs. found: (row, index of the word said, index of the word heard)."""
-    items = "".join(_place(row, said, heard) for row, said, heard in found)
+def places_html(title: str, found: Sequence[tuple[Row, int, int]], most: int, joined: bool = False) -> str:
+    """Where a pair occurs. found: (row, index of the word said, index of the word heard); joined: see `marked`."""
+    items = "".join(_place(row, said, heard, joined) for row, said, heard in found)
     limit = f", the first {most}" if len(found) == most else ""
     return (
         f'<section class="pane places" id="analysis-places" tabindex="-1"><h3>{title}{limit}</h3>'
@@ -251,7 +262,7 @@ def places_html(title: str, found: Sequence[tuple[Row, int, int]], most: int) ->
     )
 
 
-def _place(row: Row, said: int, heard: int) -> str:
+def _place(row: Row, said: int, heard: int, joined: bool) -> str:
     starts, ends = row["word_starts"] or [], row["word_ends"] or []
     start = end = None
     if heard < len(starts):
@@ -260,12 +271,12 @@ def _place(row: Row, said: int, heard: int) -> str:
         start, end = max(0.0, ends[-1] - _ALONE_S), row["seconds"]
     button = play(row["clip"], "Hear this place", start, end)
     return (
-        f'<li>{button}<p dir="auto" class="diff">{_pointed(row, said, heard)}</p>'
+        f"<li>{button}<p {_written(row, joined)}>{_pointed(row, said, heard, joined)}</p>"
         f'<span class="hint">{escape(who(row))}</span></li>'
     )
 
 
-def _pointed(row: Row, said: int, heard: int) -> str:
+def _pointed(row: Row, said: int, heard: int, joined: bool) -> str:
     """The alignment with the step in which word `said` and word `heard` are next."""
     words_said, words_heard, ops = row["reference"].split(), row["hypothesis"].split(), row["ops"]
     a = b = 0
@@ -273,10 +284,11 @@ def _pointed(row: Row, said: int, heard: int) -> str:
         after = a + (op in "=SD"), b + (op in "=SI")
         if (a, b) == (said, heard):
             parts = (
-                marked(" ".join(words_said[:a]), " ".join(words_heard[:b]), ops[:step]),
-                marked(" ".join(words_said[a : after[0]]), " ".join(words_heard[b : after[1]]), op),
-                marked(" ".join(words_said[after[0] :]), " ".join(words_heard[after[1] :]), ops[step + 1 :]),
+                marked(" ".join(words_said[:a]), " ".join(words_heard[:b]), ops[:step], joined),
+                marked(" ".join(words_said[a : after[0]]), " ".join(words_heard[b : after[1]]), op, joined),
+                marked(" ".join(words_said[after[0] :]), " ".join(words_heard[after[1] :]), ops[step + 1 :], joined),
             )
-            return f"{parts[0]} <mark>{parts[1]}</mark> {parts[2]}"
+            space = "" if joined else " "
+            return f"{parts[0]}{space}<mark>{parts[1]}</mark>{space}{parts[2]}"
         a, b = after
-    return marked(row["reference"], row["hypothesis"], ops)
+    return marked(row["reference"], row["hypothesis"], ops, joined)

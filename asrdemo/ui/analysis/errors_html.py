@@ -27,8 +27,9 @@ class Tables:
     both: bool = True
 
 
-def errors_html(t: Tables, label: str, places: str = "") -> str:
-    """The tables of confused words or letters. A row leads to its clips; places: those of the chosen one."""
+def errors_html(t: Tables, whose: str, places: str = "") -> str:
+    """The tables of confused words or letters. A row leads to its clips; places: those of the chosen one. whose: of
+    markup.whose."""
     one = t.unit.removesuffix("s")
     choices = (("words", "Words"), ("characters", "Letters")) if t.both else ((t.unit, "Characters"),)
     units = "".join(
@@ -43,7 +44,7 @@ def errors_html(t: Tables, label: str, places: str = "") -> str:
         + _counts("Added", "insertions", t.inserted, most)
     )
     return (
-        f'<p class="chips"><span class="label">Count</span> {units} <span class="hint">{escape(label)}. Choose a row '
+        f'<p class="chips"><span class="label">Count</span> {units} <span class="hint">{whose}. Choose a row '
         f'to see its clips and hear it.</span></p>{places}<div class="thirds">{tables}</div>{_accuracy(t.words, one)}'
     )
 

@@ -171,11 +171,12 @@ def _latest(job: Job) -> str:
     part = 100 * job.done / job.total if job.total else 0
     body = ""
     if job.state in ("running", "stopped"):
-        count = f"{job.done:,} of {job.total:,}" if job.total else "starting"
+        count = f"{job.done:,} of {job.total:,}" if job.total else ""
+        told = " · ".join(filter(None, (count, job.note))) or "starting"
         body = (
             '<div class="progress" role="progressbar" aria-label="Progress" aria-valuemin="0" aria-valuemax="100" '
             f'aria-valuenow="{part:.0f}"><span style="width:{part:.1f}%"></span></div>'
-            f'<p class="hint">{count}{f" · {escape(job.note)}" if job.note else ""}</p>'
+            f'<p class="hint">{escape(told)}</p>'
         )
     if job.state == "failed":
         why = job.error or "The process ended without saying why."

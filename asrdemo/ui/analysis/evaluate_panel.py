@@ -50,9 +50,7 @@ def build(services: Services) -> Panel:
     own = decoder_panel.defaults(services, first_checkpoint(services.registry))
     with gr.Row(elem_id="evaluate"):
         with gr.Column(scale=4, min_width=300):
-            checkpoint = gr.Dropdown(
-                decoder_panel.checkpoints(services), value=own.checkpoint, label="Checkpoint", filterable=False
-            )
+            checkpoint = decoder_panel.checkpoint_list(services, own.checkpoint)
             corpus = gr.Dropdown(corpora, value=corpus_id, label="Corpus", filterable=False)
             with gr.Row():
                 split = gr.Dropdown(_splits(services, corpus_id), label="Split", filterable=False, min_width=120)
@@ -124,7 +122,8 @@ def wire(panel: Panel, services: Services, opened: Callable[..., Any], bar: gr.H
         return [*now, frame(address) if finished else gr.skip()]
 
     _wire_choices(panel, services, opened)
-    opened(state, None, panel.shown, **QUIET)
+    # With the bar: a run may have ended while the rest of the page was made
+    opened(look, address, [*panel.shown, bar], js=js, **QUIET)
     panel.start.click(
         tried(start), panel.ask, panel.shown, **{**QUIET, "show_progress": "minimal"}, show_progress_on=panel.status
     )

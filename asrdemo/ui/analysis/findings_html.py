@@ -10,44 +10,46 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from asrdemo.ui import words
-from asrdemo.ui.analysis.markup import go, hint_html
-from asrdemo.ui.words import tip
+from asrdemo.ui.analysis.markup import go, hint_html, key
+from asrdemo.ui.words import percent, tip
+from evals.wording import count, points
 
 if TYPE_CHECKING:
     from evals.adjusted import Adjusted
 
 Row = Mapping[Any, Any]
 TITLES = {
-    "heat": ("Two things at once", "crossed"),
+    "heat": ("Two properties crossed", "crossed"),
     "worst": ("Where does it fail?", "worst"),
     "gaps": ("Does the gap survive?", "gaps"),
     "formatting": ("Heard wrongly, or only written differently?", "formatting"),
 }
 """What the parts are called, and the table that is saved of each."""
 LEGEND = (
-    '<p class="hint legend-of-charts">Percent of the words that are wrong. Mark: measured; bar: 95 % interval; dashed '
-    'line: all clips shown. <b class="up">▲</b> clearly worse, <b class="down">▼</b> clearly better than the rest. '
-    "Choose a row to look only at its clips.</p>"
+    '<p class="hint legend-of-charts">Percent of the {unit}s that are wrong. Mark: measured; bar: 95 % interval; '
+    'dashed line: all clips shown. <b class="up">▲</b> clearly worse, <b class="down">▼</b> clearly better than the '
+    "rest. Choose a row to look only at its clips.</p>"
 )
 
 
-def further_html(columns: Sequence[tuple[str, bool]]) -> str:
+def further_html(columns: Sequence[tuple[str, bool]], unit: str = "word") -> str:
     """Buttons that add a chart for one more column. columns: (name, whether it is charted)."""
+    legend = LEGEND.format(unit=unit)
     if not columns:
-        return LEGEND
+        return legend
     buttons = "".join(
         f'<button type="button" class="chip" data-toggle="by={escape(name)}" aria-pressed="{str(on).lower()}">'
         f'<span aria-hidden="true">{"✓" if on else "+"}</span> {escape(words.column(name))}</button>'
         for name, on in columns
     )
-    return f'<p class="chips further"><span class="label">Also by</span> {buttons}</p>{LEGEND}'
+    return f'<p class="chips further"><span class="label">Also by</span> {buttons}</p>{legend}'
 
 
 def titled(part: str, of: str = "") -> str:
     """A heading with what saves the table below it. of: the result that it is of, where several are looked at."""
     title, table = TITLES[part]
     save = f'<button type="button" class="link" data-save="{table}">CSV</button>'
-    named = f' <span class="of">({escape(of)})</span>' if of else ""
+    named = f' <span class="of">{key(0)} {escape(of)}</span>' if of else ""
     return f'<div class="titled"><h3>{title}{named}</h3>{save}</div>'
 
 
@@ -56,8 +58,8 @@ def trouble_html(part: str, message: str) -> str:
     return f'<section class="pane"><h3>{TITLES[part][0]}</h3>{hint_html(message)}</section>'
 
 
-def heat_frame(offered: Sequence[str], down: str, across: str, table: str, of: str = "") -> str:
-    """The two lists to choose from, and the map. of: see `titled`."""
+def heat_frame(offered: Sequence[str], down: str, across: str, table: str, of: str = "", few: bool = False) -> str:
+    """The two lists to choose from, and the map; folded away where it shows too little. of: see `titled`."""
 
     def select(which: int, chosen: str, label: str) -> str:
         options = "".join(
@@ -67,16 +69,21 @@ def heat_frame(offered: Sequence[str], down: str, across: str, table: str, of: s
         )
         return f'<label>{label} <select data-heat="{which}">{options}</select></label>'
 
-    return (
-        f'<section class="pane">{titled("heat", of)}<p class="choose">{select(0, down, "Rows:")} '
-        f"{select(1, across, 'Columns:')}</p>{table}</section>"
-    )
+    lists = f'<p class="choose">{select(0, down, "Rows:")} {select(1, across, "Columns:")}</p>'
+    body = lists + table
+    if few:
+        body = (
+            '<p class="hint">These clips have too few speakers to look at two properties at once.</p>'
+            f'<details class="how"><summary>Look all the same</summary>{body}</details>'
+        )
+    return f'<section class="pane">{titled("heat", of)}{body}</section>'
 
 
-def worst_html(rows: Sequence[Row], note: str, of: str = "", tune: str = "") -> str:
-    """The slices found, confirmed ones as answers, the others folded away. of: see `titled`; tune: of `tune_html`."""
-    confirmed = [_found(row, at, tune) for at, row in enumerate((r for r in rows if r["confirmed"]), start=1)]
-    others = [_found(row, 0, tune) for row in rows if not row["confirmed"]]
+def worst_html(rows: Sequence[Row], note: str, of: str = "", tune: str = "", unit: str = "word") -> str:
+    """The slices found, confirmed ones as answers, the others folded away; left out are those that were no worse among
+    the speakers they were tested on. of: see `titled`; tune: of `tune_html`; unit: what is counted."""
+    confirmed = [_found(row, tune, unit) for row in rows if row["confirmed"]]
+    others = [_found(row, tune, unit) for row in rows if not row["confirmed"] and row["difference"] > 0]
     body = (
         f'<ol class="found">{"".join(confirmed)}</ol>'
         if confirmed
@@ -104,14 +111,27 @@ def tune_html(about: str, where: str = "") -> str:
     return f'<a class="plain" data-finetune href="{address}">Fine-tune on this slice</a>'
 
 
-def _found(row: Row, at: int, tune: str) -> str:
+def _found(row: Row, tune: str, unit: str) -> str:
     where = escape(str(row["where"]))
-    badge = '<span class="badge sure">✓ confirmed</span>' if at else '<span class="badge">? not confirmed</span>'
+    badge = (
+        '<span class="badge sure">✓ confirmed</span>'
+        if row["confirmed"]
+        else '<span class="badge">? not confirmed</span>'
+    )
     return (
-        f'<li><p dir="auto">{escape(str(row["sentence"]))}</p><p class="acts">{badge} '
+        f'<li><p dir="auto"><b>{escape(str(row["slice"]))}</b>: {_told(row, unit)}</p><p class="acts">{badge} '
         f'<button type="button" class="plain" data-where="{where}">Look only at these</button> '
         f'<button type="button" class="plain" data-where="{where}" {go({"view": "clips", "leaf": None})}>See the clips'
         f"</button> {tune_html(tune, str(row['where']))}</p></li>"
+    )
+
+
+def _told(row: Row, unit: str) -> str:
+    """The rates of all speakers, which the charts show as well, and those of the speakers it was tested on."""
+    return (
+        f"{percent(row['all_wer'], 0)} of the {unit}s are wrong, {percent(row['all_rest'], 0)} elsewhere. Tested on "
+        f"{count(row['speakers'], 'speaker')} not used to find it: {percent(row['wer'], 0)} against "
+        f"{percent(row['rest'], 0)} ({points(row['low'], row['high'], row['difference'])})."
     )
 
 

@@ -6,7 +6,7 @@ a large corpus, `worst` and `gaps`, is asked for after the first paint and kept 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 import numpy as np
 
-from asrdemo.errors import ConfigError, NotFoundError, ResultError
+from asrdemo.errors import AsrDemoError, ConfigError, NotFoundError, ResultError
 from asrdemo.ui import filter_bar, words
 from asrdemo.ui.analysis import charts, findings_html, markup, state
 from asrdemo.ui.analysis.charts import Chart
@@ -26,7 +26,9 @@ from asrdemo.ui.analysis.state import View
 from asrdemo.ui.shelves import Shelf
 from evals import filters
 from evals.catalogue import SHIPPED
-from evals.scored import Scored, is_text
+from evals.report.findings import labels
+from evals.scored import Scored, is_text, unlike
+from evals.walks import by_character
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +42,7 @@ USUAL = ("accents", "gender", "age", "seconds")
 FURTHER = ("speaking_rate", "snr", "sentence_domain", "variant", "words", "up_votes", "down_votes", "loudness",
            "bandwidth", "confidence")  # fmt: skip
 MOST_HEAT = 12  # rows and columns of a heat map
+FEW_CELLS = 4  # with a figure: fewer are no map
 MOST_KEPT = 200  # answers that took seconds
 MOST_SAVED = 4
 MOST_VISITORS = 1000
@@ -102,8 +105,6 @@ def default_results(services: Services) -> tuple[str, ...]:
 
 def look(desk: Desk, address: str) -> Look:
     """Raises what evals.catalogue and evals.filters raise, among it ResultError where no clip is left."""
-    from evals.report.findings import labels
-
     view = state.read(address)
     scored = desk.services.results.scored(view.results or default_results(desk.services))
     return Look(view, scored, filters.chosen(scored, view.conditions), labels(scored.results))
@@ -111,17 +112,18 @@ def look(desk: Desk, address: str) -> Look:
 
 def frame(desk: Desk, address: str) -> str:
     """Results to choose from and the filter bar. Works without a result, too, and for an address that is wrong."""
-    choices = [_choice(result) for result in desk.services.results.complete()]
+    known = {result.name: result for result in desk.services.results.complete()}
     view = _read(address)
-    chosen = view.results or (default_results(desk.services) if choices else ())
-    known = {each.name for each in choices}
-    if not chosen or not known.issuperset(chosen):
+    chosen = view.results or (default_results(desk.services) if known else ())
+    first = next((known[name] for name in chosen if name in known), None)
+    choices = [_choice(result, first) for result in known.values()]
+    if not chosen or not set(known).issuperset(chosen):
         return markup.bar_html(choices, chosen, ())
     try:
         scored = desk.services.results.scored(chosen)
     except ResultError:  # cannot be compared; the headline says why
         return markup.bar_html(choices, chosen, ())
-    return markup.bar_html(choices, chosen, filter_bar.menus(scored), view.conditions)
+    return markup.bar_html(choices, chosen, filter_bar.menus(scored), view.conditions, labels(scored.results))
 
 
 def viewed(address: str) -> str:
@@ -137,10 +139,25 @@ def _read(address: str) -> View:
         return View()
 
 
-def _choice(result: Result) -> Choice:
+def showable(desk: Desk, address: str) -> bool:
+    """Whether the results that the address names can be shown, be it with another filter."""
+    try:
+        desk.services.results.scored(_read(address).results or default_results(desk.services))
+    except AsrDemoError:
+        return False
+    return True
+
+
+def _choice(result: Result, first: Result | None) -> Choice:
     info = result.info
     clips = info.get("clips", info["pins"]["corpus"].get("clips", 0))
-    return Choice(result.name, words.told(info["pins"]), clips, info.get("score", {}).get("wer"))
+    return Choice(
+        result.name,
+        words.told(info["pins"]),
+        clips,
+        info.get("score", {}).get("wer"),
+        not first or not unlike((first, result)),
+    )
 
 
 def headline(at: Look) -> str:
@@ -152,7 +169,12 @@ def headline(at: Look) -> str:
     if len(at.labels) > 1:
         corpus = at.result.info["pins"]["corpus"]
         about = f"{len(at.labels)} results on {corpus['name']} {corpus['split']}"
-    return markup.headline_html(found, at.labels, about, at.view.conditions)
+    return markup.headline_html(found, at.labels, about, at.view.conditions, at.scored.runs, unit(at))
+
+
+def unit(at: Look) -> str:
+    """What the error rates count."""
+    return "character" if by_character(at.scored) else "word"
 
 
 def varied(scored: Scored, columns: tuple[str, ...]) -> list[str]:
@@ -188,11 +210,11 @@ def where(at: Look) -> tuple[str, str]:
         Chart(by, [r for r in rows if r["by"] == by], at.scored.runs, at.labels, overall, ordered=not is_text(by))
         for by in charted(at)
     ]
-    lead = charts.lead_html(rows, at.scored.runs[0], at.of)
+    lead = charts.lead_html(rows, at.scored.runs[0], at.of, unit(at))
     if at.view.query:
         lead += f'<p class="acts">{findings_html.tune_html(tunable(at))}</p>'
     further = [(name, name in at.view.by) for name in varied(at.scored, FURTHER)]
-    return lead, findings_html.further_html(further) + charts.charts_html(found)
+    return lead, findings_html.further_html(further, unit(at)) + charts.charts_html(found)
 
 
 def tunable(at: Look) -> str:
@@ -215,25 +237,37 @@ def _heat(at: Look) -> str:
     if pair is None:
         return ""
     offered = varied(at.scored, (*USUAL, *FURTHER))
+    few = False
     try:
-        table = _heat_table(at, *pair)
+        cells = _heat_cells(at, *pair)
+        table, few = _heat_table(at, *pair, cells), not at.view.heat and _filled(cells) < FEW_CELLS
     except ConfigError as error:  # too many combinations: the visitor can choose other columns
         table = markup.hint_html(str(error))
-    return findings_html.heat_frame(offered, *pair, table, at.of)
+    return findings_html.heat_frame(offered, *pair, table, at.of, few)
 
 
 def crossing(at: Look) -> tuple[str, str] | None:
-    """The two columns of the heat map: those asked for, else the first two that show something; None without two."""
+    """The two columns of the heat map: those asked for, else the first that show something in half of their cells
+    or, if none do, in the largest part of them; None without two."""
     offered = varied(at.scored, (*USUAL, *FURTHER))
     down, _, across = at.view.heat.partition("*")
     if down != across and {down, across} <= set(offered):
         return down, across
     pairs = list(combinations(offered[:4], 2))
+    shown = dict.fromkeys(pairs, (False, 0.0))
     for pair in pairs:
         with suppress(ConfigError):  # too many combinations, which is said where they are asked for
-            if sum(row["status"] == "ok" for row in _heat_cells(at, *pair).values()) > 1:
+            cells = _heat_cells(at, *pair)
+            filled = _filled(cells)
+            shown[pair] = filled >= FEW_CELLS, filled / max(len(cells), 1)
+            if shown[pair] >= (True, 0.5):
                 return pair
-    return pairs[0] if pairs else None
+    return max(pairs, key=shown.__getitem__, default=None)
+
+
+def _filled(cells: Mapping[tuple[str, ...], Mapping[Any, Any]]) -> int:
+    """How many have a figure."""
+    return sum(row["status"] == "ok" for row in cells.values())
 
 
 def _heat_cells(at: Look, down: str, across: str) -> dict[tuple[str, ...], dict[Any, Any]]:
@@ -250,13 +284,12 @@ def _heat_cells(at: Look, down: str, across: str) -> dict[tuple[str, ...], dict[
     return {labels: row for labels, row in found if row is not None}
 
 
-def _heat_table(at: Look, down: str, across: str) -> str:
-    cells = _heat_cells(at, down, across)
+def _heat_table(at: Look, down: str, across: str, cells: Mapping[tuple[str, ...], Mapping[Any, Any]]) -> str:
     sides = []
     for side, column in enumerate((down, across)):
         weight: dict[str, int] = {}
-        for labels, row in cells.items():
-            weight[labels[side]] = weight.get(labels[side], 0) + row["clips"]
+        for values, row in cells.items():
+            weight[values[side]] = weight.get(values[side], 0) + row["clips"]
         sides.append(_most_frequent(at.scored, column, weight))
     title = f"Word error rate by {words.columns(f'{down}*{across}')}"
     return charts.heat_html(cells, sides[1], sides[0], title)
@@ -273,7 +306,7 @@ def _most_frequent(scored: Scored, column: str, weight: dict[str, int]) -> list[
 def worst(desk: Desk, at: Look) -> str:
     """The slices that a search over all crossings finds."""
     found = worst_found(desk, at)
-    return findings_html.worst_html(found.table.to_dict("records"), found.note, at.of, tunable(at))
+    return findings_html.worst_html(found.table.to_dict("records"), found.note, at.of, tunable(at), unit(at))
 
 
 def gaps(desk: Desk, at: Look) -> str:

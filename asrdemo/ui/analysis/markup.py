@@ -22,50 +22,78 @@ from evals.wording import count
 
 @dataclass(frozen=True)
 class Choice:
-    """A result that can be chosen. about: what it is; clips, wer: for the list."""
+    """A result that can be chosen. about: what it is; clips, wer: for the list; same: whether it is of the same clips
+    as the one looked at, so that it can stand beside it."""
 
     name: str
     about: str
     clips: int
     wer: float | None
+    same: bool = True
 
 
 def bar_html(
-    choices: Sequence[Choice], chosen: Sequence[str], menus: Sequence[Menu], conditions: Sequence[Condition] = ()
+    choices: Sequence[Choice],
+    chosen: Sequence[str],
+    menus: Sequence[Menu],
+    conditions: Sequence[Condition] = (),
+    labels: Sequence[str] = (),
 ) -> str:
     """The form whose fields are the filter: names and values are those of the address. Without menus there is nothing
-    to filter, only results to choose. conditions: the filter as it is."""
+    to filter, only results to choose. conditions: the filter as it is; labels: what to call those chosen."""
+    results = _results(choices, chosen, labels)
     if not menus:
-        return f'<form class="picker" aria-label="Results">{_results(choices, chosen)}</form>'
+        return f'<form class="picker" aria-label="Results">{results}</form>'
     return (
-        f'<form class="picker" role="search" aria-label="Results and filter">{_results(choices, chosen)}'
-        f"{fields_html(menus, chosen, conditions)}</form>"
+        f'<form class="picker" role="search" aria-label="Results and filter">{results}'
+        f"{fields_html(menus, chosen, conditions, labels)}</form>"
     )
 
 
-def _results(choices: Sequence[Choice], chosen: Sequence[str]) -> str:
-    rows = "".join(
-        f'<label class="result-choice"><input type="checkbox" name="results" value="{escape(each.name)}"'
-        f"{' checked' if each.name in chosen else ''}><span><b>{escape(each.name)}</b>"
-        f'<span class="about">{escape(each.about)} · {each.clips:,} clips'
-        f"{'' if each.wer is None else f' · WER {percent(each.wer)}'}</span></span></label>"
-        for each in choices
+def _results(choices: Sequence[Choice], chosen: Sequence[str], labels: Sequence[str]) -> str:
+    """A click on a result shows it alone, a tick adds it. Those shown come first, those of other clips last."""
+    rows = sorted(choices, key=lambda each: (each.name not in chosen, not each.same))
+    known = {each.name: each.about for each in choices}
+    names = labels if len(chosen) > 1 and labels else [known.get(name, name) for name in chosen]
+    title = escape(" + ".join(names)) or "Choose a result"
+    hint = '<p class="hint">Choose one to see it alone; tick others of the same clips to see them side by side.</p>'
+    return drop_html(
+        f'<span class="label">Result</span> <span class="picked" title="{escape(" + ".join(chosen))}">{title}</span>',
+        hint + "".join(_choice(each, each.name in chosen) for each in rows),
+        "results",
     )
-    title = escape(" + ".join(chosen)) or "Choose a result"
-    hint = '<p class="hint">Several results of the same clips are shown side by side.</p>'
-    return drop_html(f'<span class="label">Result</span> <span class="picked">{title}</span>', hint + rows, "results")
 
 
-def headline_html(found: Sequence[Headline], labels: Sequence[str], about: str, conditions: Sequence[Condition]) -> str:
-    """The figures of the chosen clips, a strip for each run."""
+def _choice(each: Choice, chosen: bool) -> str:
+    name, about = escape(each.name), escape(each.about)
+    rate = "" if each.wer is None else f" · WER {percent(each.wer)}"
+    box = f'<input type="checkbox" name="results" value="{name}"{" checked" if chosen else ""} '
+    box += f'aria-label="Beside the others: {name}"{"" if each.same or chosen else " disabled"}>'
+    other = "" if each.same else "other clips · "
+    return (
+        f'<div class="result-choice{"" if each.same else " other"}">{box}<button type="button" data-only="{name}">'
+        f'<b>{about}</b><span class="about">{other}{each.clips:,} clips{rate} · {name}</span></button></div>'
+    )
+
+
+def headline_html(
+    found: Sequence[Headline],
+    labels: Sequence[str],
+    about: str,
+    conditions: Sequence[Condition],
+    runs: Sequence[str] = (),
+    unit: str = "word",
+) -> str:
+    """The figures of the chosen clips, a strip for each run. runs: their names, of which one can be looked at closely;
+    unit: what is counted, "character" where the language has no words."""
     first = found[0]
     support = (
         f"<b>{count(first.clips, 'clip')}</b> · <b>{count(first.speakers, 'speaker')}</b> · "
-        f"<b>{words.hours(first.hours)}</b> of speech · <b>{count(first.words, 'word')}</b>"
+        f"<b>{words.hours(first.hours)}</b> of speech · <b>{count(first.words, unit)}</b>"
     )
-    title = _plainly(first) if len(found) == 1 and not first.lacking else ""
+    title = _plainly(first, unit) if len(found) == 1 and not first.lacking else ""
     strips = "".join(
-        _strip(each, label, at, len(found)) for at, (each, label) in enumerate(zip(found, labels, strict=True))
+        _strip(each, label, at, len(found), unit) for at, (each, label) in enumerate(zip(found, labels, strict=True))
     )
     return (
         '<section class="headline" tabindex="-1" aria-label="Headline"><div class="titled">'
@@ -73,37 +101,55 @@ def headline_html(found: Sequence[Headline], labels: Sequence[str], about: str, 
         '<span class="saves"><button type="button" class="link" data-copy>Copy link</button>'
         '<button type="button" class="link" data-save="report">Save report</button></span></div>'
         f'<p class="support">{f"{escape(about)}<br>" if title else ""}{support}</p>{chips_html(conditions)}{strips}'
-        "</section>"
+        f"{_closely(runs, labels) if len(runs) > 1 else ''}</section>"
     )
 
 
-def _plainly(each: Headline) -> str:
+def _closely(runs: Sequence[str], labels: Sequence[str]) -> str:
+    """Which of the results errors, clips and findings are of: the first, and the others by a click."""
+    buttons = "".join(
+        f'<button type="button" class="chip" data-first="{escape(run)}" aria-pressed="{str(not at).lower()}">{key(at)} '
+        f'<span dir="auto">{escape(label)}</span></button>'
+        for at, (run, label) in enumerate(zip(runs, labels, strict=True))
+    )
+    return f'<p class="chips"><span class="label">Errors, clips and findings below are of</span> {buttons}</p>'
+
+
+def whose(labels: Sequence[str]) -> str:
+    """The result looked at closely, as HTML; with its mark where there are others."""
+    return f'{f"{key(0)} " if len(labels) > 1 else ""}<span dir="auto">{escape(labels[0])}</span>'
+
+
+def _plainly(each: Headline, unit: str) -> str:
     """The word error rate as one would say it."""
     wrong = 100 * each.wer.value
     if wrong > 100:
-        return "There are more errors than words that were said"
+        return f"There are more errors than {unit}s that were said"
     number = f"{wrong:.0f}" if wrong >= 0.95 or not wrong else f"{wrong:.1f}"
-    return f"About {number} of 100 words come out wrong"
+    return f"About {number} of 100 {unit}s come out wrong"
 
 
-def _strip(each: Headline, label: str, at: int, runs: int) -> str:
+def _strip(each: Headline, label: str, at: int, runs: int, unit: str) -> str:
     name = f'<h3 class="run">{key(at)} <span dir="auto">{escape(label)}</span></h3>' if runs > 1 else ""
     if each.lacking:
-        counted = f"{each.errors:,} errors in {each.words:,} words"
+        counted = f"{each.errors:,} errors in {count(each.words, unit)}"
         said = f"Too little to give a rate: {escape(each.lacking)}. Counted: {counted}."
         return f'{name}<p class="little">{said} {tip("support")}</p>'
-    cards = [
-        _card("Words wrong", "WER", "wer", percent(each.wer.value), _between(each.wer), main=True),
-        _card("Letters wrong", "CER", "cer", percent(each.cer.value), _between(each.cer)),
-        _card("As written", "raw WER", "raw", percent(each.raw), "capitals and punctuation count"),
-        _card("Speed", "RTFx", "rtfx", "–" if isnan(each.rtfx) else f"{each.rtfx:,.0f}×", "real time"),
-    ]
-    return f'{name}<div class="cards-row">{"".join(cards)}{_split(each)}</div>'
+    wer = _card("Words wrong", "WER", "wer", percent(each.wer.value), _between(each.wer), "main")
+    cer = _card("Letters wrong", "CER", "cer", percent(each.cer.value), _between(each.cer))
+    if unit == "character":  # counted in words it would be the same
+        wer, cer = _card("Characters wrong", "CER", "cer", percent(each.cer.value), _between(each.cer), "main"), ""
+    raw = _card("As written", f"raw {'WER' if cer else 'CER'}", "raw", percent(each.raw), _RAW, "less")
+    speed = _card("Speed", "RTFx", "rtfx", "–" if isnan(each.rtfx) else f"{each.rtfx:,.0f}×", "real time", "less")
+    return f'{name}<div class="cards-row">{wer}{cer}{raw}{speed}{_split(each, unit)}</div>'
 
 
-def _card(title: str, short: str, help_: str, figure: str, note: str, main: bool = False) -> str:
+_RAW = "if capitals and punctuation counted too"
+
+
+def _card(title: str, short: str, help_: str, figure: str, note: str, kind: str = "") -> str:
     return (
-        f'<div class="figure{" main" if main else ""}"><span class="label">{title} <abbr>{short}</abbr> '
+        f'<div class="figure {kind}"><span class="label">{title} <abbr>{short}</abbr> '
         f"{tip(help_)}</span>"
         f'<span class="number">{figure}</span><span class="note">{note}</span></div>'
     )
@@ -115,10 +161,10 @@ def _between(rate: Rate) -> str:
     return f"{100 * rate.low:.1f} to {percent(rate.high)} {tip('interval')}"
 
 
-def _split(each: Headline) -> str:
+def _split(each: Headline, unit: str) -> str:
     """Kinds of errors as a bar with its figures in words."""
     total = max(each.errors, 1)
-    kinds = (("wrong word", "sub", each.substitutions), ("left out", "del", each.deletions),
+    kinds = ((f"wrong {unit}", "sub", each.substitutions), ("left out", "del", each.deletions),
              ("added", "ins", each.insertions))  # fmt: skip
     bars = "".join(f'<span class="{css}" style="width:{100 * n / total:.2f}%"></span>' for _, css, n in kinds)
     legend = "".join(
@@ -136,13 +182,12 @@ def key(run: int) -> str:
     return f'<svg viewBox="-8 -8 16 16" class="key" aria-hidden="true">{charts.shape(run, 0, 0)}</svg>'
 
 
-def problem_html(message: str) -> str:
-    """In place of the headline: why there is nothing to show, and the way out."""
+def problem_html(message: str, filtered: bool = False) -> str:
+    """In place of the headline: why there is nothing to show, and the way out. filtered: the filter is at fault."""
+    way = "data-clear>Show all clips" if filtered else "data-reset>Start over"
     return (
         '<section class="nothing" tabindex="-1" role="alert"><p><strong>Nothing to show.</strong> '
-        f"{escape(message)}</p>"
-        '<p><button type="button" class="plain" data-clear>Show all clips</button> '
-        '<button type="button" class="plain" data-reset>Start over</button></p></section>'
+        f'{escape(message)}</p><p><button type="button" class="plain" {way}</button></p></section>'
     )
 
 

@@ -32,6 +32,7 @@ LAST: dict[str, Any] = {"trigger_mode": "always_last"}  # who clicks twice means
 PROGRESS = gr.Progress()  # a default argument; Gradio hands each call its own
 SEARCHING = '<p class="waiting" role="status">Searching every combination of properties…</p>'
 WAITING = '<p class="waiting" role="status">Working it out…</p>'
+ABOVE = '<p class="waiting">Nothing to show; what to do about it stands above.</p>'
 LATER = {"heat": ("where", ""), "worst": ("where", SEARCHING), "gaps": ("where", ""), "formatting": ("errors", WAITING)}
 """What is made after the first paint, the quick ones first: the view it is in, and what stands there until then."""
 
@@ -180,7 +181,8 @@ def _shown(desk: Desk, address: str, visitor: str) -> list[Any]:
         values = [handlers.headline(at), lead, charts, errors, table, *late]
     except AsrDemoError as error:
         handlers.went_on(desk, visitor, "")
-        return [markup.problem_html(str(error)), *[""] * (4 + len(LATER))]
+        problem = markup.problem_html(str(error), filtered=handlers.showable(desk, address))
+        return [problem, "", "", ABOVE, ABOVE, *[""] * len(LATER)]
     return [skip] * len(values) if handlers.moved_on(desk, visitor, at) else values
 
 

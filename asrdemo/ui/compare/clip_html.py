@@ -7,7 +7,6 @@ from html import escape
 
 from asrdemo.ui.compare.clip_handlers import LETTERS, LONGEST, Comparison, Heard, Laid
 from asrdemo.ui.compare.markup import (
-    direction,
     glossary,
     interlinear,
     marked,
@@ -18,6 +17,7 @@ from asrdemo.ui.compare.markup import (
     times,
 )
 from asrdemo.ui.result_html import clock
+from evals.report.diff import direction
 from evals.score import Score
 from evals.side_by_side import parted
 

@@ -108,7 +108,7 @@ def _ways(services: Services, examples: Sequence[Example]) -> Ways:
 
 def _panel(services: Services) -> LanesPanel:
     lanes = clip_handlers.preset(services)
-    checkpoints, readings = decoder_panel.checkpoints(services), clip_handlers.readings(_models(services, []))
+    readings = clip_handlers.readings(_models(services, []))
     values: list[Any] = []
     rows = []
     gr.HTML(
@@ -119,13 +119,12 @@ def _panel(services: Services) -> LanesPanel:
         with gr.Column(visible=at < START, elem_classes="lane-row") as row:
             gr.HTML(run_mark(at, LETTERS[at]), **PLAIN)
             values.append(
-                gr.Dropdown(
-                    checkpoints,
-                    value=lane.checkpoint,
-                    label=f"Lane {LETTERS[at]}: checkpoint",
+                decoder_panel.checkpoint_list(
+                    services,
+                    lane.checkpoint,
+                    f"Lane {LETTERS[at]}: checkpoint",
                     show_label=False,
                     container=False,
-                    filterable=False,
                     elem_id=f"lane-{at}-checkpoint",
                 )  # fmt: skip
             )

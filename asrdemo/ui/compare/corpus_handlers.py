@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode
 
 from asrdemo.errors import ConfigError, NotFoundError, ResultError
+from asrdemo.ui import words
 from asrdemo.ui.filter_bar import Menu, menus
 from asrdemo.ui.services import Services
 from evals import filters
+from evals.report.findings import labels
 from evals.results import Result
 from evals.scored import Scored, unlike
 from evals.together import ErrorGrid, error_grid, families, in_cell, most_changed
@@ -62,7 +64,7 @@ class Figures:
     """The answers. speakers: None where nobody knows; caveat: a sentence that belongs beside the intervals, or "".
     overall: evals.slices.slice_table of all clips of the filter; pairs: every two results on them; compared, changed:
     of all clips and the slices, see evals.significance and evals.churn; speeds: RTFx of each result on these clips, nan
-    where it is not known; left_out: clips that some result lacks.
+    where it is not known; left_out: clips that some result lacks; labels: by name, what tells each result apart.
     """
 
     view: View
@@ -76,6 +78,7 @@ class Figures:
     grid: ErrorGrid
     speeds: tuple[float, ...]
     left_out: int
+    labels: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -91,15 +94,28 @@ class Unlike:
 
 
 def choices(services: Services) -> list[tuple[str, str]]:
-    """Labels and names of the results that are finished."""
-    return [(label(result), result.name) for result in services.results.complete()]
+    """Labels and names of the results that are finished; where two would be called alike, their names tell which."""
+    found = services.results.complete()
+    said = [label(result) for result in found]
+    return [
+        (text if said.count(text) == 1 else f"{text} · {result.name}", result.name)
+        for text, result in zip(said, found, strict=True)
+    ]
 
 
 def label(result: Result) -> str:
-    """Such as "demo-en-beam · demo-corpus test, 316 clips"."""
-    corpus, clips = result.info["pins"]["corpus"], result.info.get("clips")
+    """Such as "demo-en, greedy, on demo-corpus test, 316 clips"."""
+    clips = result.info.get("clips")
     count = f", {clips:,} clips" if isinstance(clips, int) else ""
-    return f"{result.name} · {corpus['name']} {corpus['split']}{count}"
+    return words.told(result.info["pins"]) + count
+
+
+def bases(services: Services, view: View) -> list[tuple[str, str]]:
+    """Labels and names of the view's results, one of which is the baseline; by name where they cannot be compared."""
+    known = {result.name: result for result in services.results.complete()}
+    if not set(view.names) <= set(known):
+        return [(name, name) for name in view.names]
+    return list(zip(labels([known[name] for name in view.names]), view.names, strict=True))
 
 
 def preset(services: Services) -> View:
@@ -160,6 +176,7 @@ def _figures(scored: Scored, view: View) -> Figures:
         grid=error_grid(scored, view.base, view.against, mask),
         speeds=tuple(speeds(scored, mask)),
         left_out=scored.lacking,
+        labels=dict(zip(scored.runs, labels(scored.results), strict=True)),
     )
 
 
@@ -225,12 +242,14 @@ def clip_list(services: Services, view: View, cell: tuple[int, int] | None, star
     view = view.settled()
     scored = services.results.scored(view.names)
     mask = masked(scored, view)
+    called = dict(zip(scored.runs, labels(scored.results), strict=True))
+    base, against = called[view.base], called[view.against]
     if cell is None:
         found = most_changed(scored, view.base, view.against, mask)
-        title = f"Clips that changed most from {view.base} to {view.against}"
+        title = f"Clips that changed most from {base} to {against}"
     else:
         found = in_cell(scored, view.base, view.against, cell, mask)
-        title = f"{_count(cell[0])} in {view.base}, {_count(cell[1])} in {view.against}"
+        title = f"{_count(cell[0])} in {base}, {_count(cell[1])} in {against}"
     start = max(0, min(start, len(found) - 1)) // PAGE * PAGE
     return ClipList(title, len(found), start, tuple(_rows(scored, found[start : start + PAGE])))
 

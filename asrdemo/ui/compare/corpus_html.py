@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +27,14 @@ EMPTY = (
 LOADING = '<div class="empty loading"><p><span class="pulse" aria-hidden="true"></span> Reading the results …</p></div>'
 
 
-def bar_html(menus: Sequence[Menu], view: View) -> str:
-    """The filter bar, filled in by static/compare_link.js; nothing where there is nothing to filter."""
+def bar_html(menus: Sequence[Menu], view: View, labels: Sequence[str] = ()) -> str:
+    """The filter bar, filled in by static/compare_link.js; nothing where there is nothing to filter. labels: what to
+    call the results."""
     if not menus:
         return ""
     return (
         f'<form class="picker" role="search" aria-label="Filter" data-filter="{escape(view.where)}">'
-        f"{fields_html(menus, view.names)}</form>"
+        f"{fields_html(menus, view.names, labels=labels)}</form>"
     )
 
 
@@ -79,6 +80,7 @@ def _sentence(found: Figures) -> str:
     if any(math.isnan(rate) for rate in rates.values()):
         return f"Too little speech for a verdict: {escape(found.overall['reason'].iloc[0])}."
     best, *others = sorted(rates, key=lambda name: (rates[name], name != found.view.base))
+    called = found.labels
     among = f"Of {len(rates)} results, " if len(others) > 1 else ""
     close = [name for name in others if not _real(_pair(found, best, name))]
     if close:
@@ -86,15 +88,16 @@ def _sentence(found: Figures) -> str:
         words = "lead, too close to tell" if ahead else "lie too close to tell"
         shown = [percent(rates[name]) for name in (best, *close)]
         return (
-            f"{among}<strong>{escape(best)}</strong> and {_listed(close)} {words}: {_listed(shown)} of words wrong. "
+            f"{among}<strong>{escape(called[best])}</strong> and {_listed([called[name] for name in close])} {words}: "
+            f"{_listed(shown)} of words wrong. "
             "With other speakers it could be the other way round."
         )
     row, second = _pair(found, best, others[0]), others[0]
     low, high = sorted((abs(row.low), abs(row.high)))
     return (
-        f"{among}<strong>{escape(best)}</strong> makes fewer mistakes: {percent(rates[best])} of words wrong, "
-        f"{percent(rates[second])} with {escape(second)}. That is {100 * abs(row.difference):.1f} in 100 words fewer "
-        f"({100 * low:.1f} to {100 * high:.1f} with other speakers): no accident."
+        f"{among}<strong>{escape(called[best])}</strong> makes fewer mistakes: {percent(rates[best])} of words wrong, "
+        f"{percent(rates[second])} with {escape(called[second])}. That is {100 * abs(row.difference):.1f} in 100 words "
+        f"fewer ({100 * low:.1f} to {100 * high:.1f} with other speakers): more than chance."
     )
 
 
@@ -130,11 +133,16 @@ def _result(found: Figures, at: int, row: Any, top: float) -> str:
     rate = percent(row.wer) if math.isfinite(row.wer) else f'<span class="none">{escape(row.reason)}</span>'
     interval = f"{interval_bar(row.wer, row.low, row.high, top, at)} <small>{_range(row.low, row.high)}</small>"
     return (
-        f'<tr><th scope="row">{run_mark(at, name)}{tag}</th><td class="n big" data-label="WER">{rate}</td>'
+        f'<tr>{_head("row", found, at, name, tag)}<td class="n big" data-label="WER">{rate}</td>'
         f'<td class="range">{interval}</td><td class="n" data-label="CER">{percent(row.cer)}</td>'
         f'<td data-label="Difference">{against}</td><td class="n" data-label="Chance">{chance}</td>'
         f'<td class="n" data-label="Speed">{times(found.speeds[at])}</td></tr>'
     )
+
+
+def _head(scope: str, found: Figures, at: int, name: str, more: str) -> str:
+    """The head of a result's row or column. more: HTML behind its label."""
+    return f'<th scope="{scope}" title="{escape(name)}">{run_mark(at, found.labels[name])}{more}</th>'
 
 
 def _range(low: float, high: float) -> str:
@@ -183,8 +191,7 @@ def _slices(found: Figures) -> str:
         rows.setdefault((row.slice, row.where), {})[row.run] = row
     order = sorted(rows, key=lambda key: -next(iter(rows[key].values())).clips)
     heads = "".join(
-        f'<th scope="col">{run_mark(at, name)}{" (baseline)" if name == view.base else ""}</th>'
-        for at, name in enumerate(view.names)
+        _head("col", found, at, name, " (baseline)" if name == view.base else "") for at, name in enumerate(view.names)
     )
     body = "".join(_slice(found, rows[key]) for key in rows if key in order[:MOST_ROWS])
     more = (
@@ -214,15 +221,19 @@ def _slice(found: Figures, runs: dict[str, Any]) -> str:
         lacks = f'<td colspan="{len(found.view.names)}" class="none">too little: {escape(first.reason)}</td>'
         return f'<tr class="muted">{head}{lacks}</tr>'
     base = found.view.base
-    cells = "".join(_slice_cell(runs[run], base) if run != base else _base_cell(first) for run in found.view.names)
+    cells = "".join(
+        _slice_cell(runs[run], found.labels) if run != base else _base_cell(first, found.labels)
+        for run in found.view.names
+    )
     return f"<tr>{head}{cells}</tr>"
 
 
-def _base_cell(row: Any) -> str:
-    return f'<td data-label="{escape(row.base)}"><strong>{percent(row.base_wer)}</strong></td>'
+def _base_cell(row: Any, labels: Mapping[str, str]) -> str:
+    return f'<td data-label="{escape(labels[row.base])}"><strong>{percent(row.base_wer)}</strong></td>'
 
 
-def _slice_cell(row: Any, base: str) -> str:
+def _slice_cell(row: Any, labels: Mapping[str, str]) -> str:
+    base = labels[row.base]
     kind, sign, words = _kind(row)
     count = f"{100 * abs(row.difference):.1f}"
     meaning = {
@@ -232,7 +243,7 @@ def _slice_cell(row: Any, base: str) -> str:
     }.get(kind, "")
     title = f"{meaning} (interval {points(row.low)} to {points(row.high)}, corrected p {row.p_holm:.2g})"
     return (
-        f'<td title="{escape(title)}" data-label="{escape(row.run)}"><strong>{percent(row.wer)}</strong> '
+        f'<td title="{escape(title)}" data-label="{escape(labels[row.run])}"><strong>{percent(row.wer)}</strong> '
         f'<span class="{kind}"><span aria-hidden="true">{sign}</span> {points(row.difference)}'
         f'<span class="sr-only">, {words}</span></span></td>'
     )
@@ -246,12 +257,14 @@ def _changes(found: Figures) -> str:
     )[: MOST_ROWS]  # fmt: skip
     others = [name for name in view.names if name not in (view.base, view.against)]
     switch = "".join(
-        f'<button type="button" class="chip" {send({"against": n})}>{escape(n)} instead</button>' for n in others
+        f'<button type="button" class="chip" {send({"against": n})}>{escape(found.labels[n])} instead</button>'
+        for n in others
     )
+    base, against = (escape(found.labels[name]) for name in (view.base, view.against))
     most = max([max(r.words_fixed / max(r.words, 1), r.words_broken / max(r.words, 1)) for r in shown] or [1])
     body = "".join(_change(row, most) for row in shown)
     return (
-        f"<section><h3>What changed from {escape(view.base)} to {escape(view.against)}?</h3>"
+        f"<section><h3>What changed from {base} to {against}?</h3>"
         f'<p class="hint">{term("Fixed")}: wrong before, right now. {term("Broken")}: right before, wrong now. '
         "The bars show words, as a share of the row's words: broken to the left, fixed to the right. "
         f"{switch}</p>"
@@ -276,21 +289,18 @@ def _change(row: Any, most: float) -> str:
 
 
 def _charts(found: Figures) -> str:
-    view, grid = found.view, found.grid
+    grid, base, against = found.grid, found.labels[found.view.base], found.labels[found.view.against]
     summary = (
-        f"Below the dashed line {escape(view.against)} has fewer errors ({grid.better:,} clips), above it more "
+        f"Below the dashed line {escape(against)} has fewer errors ({grid.better:,} clips), above it more "
         f"({grid.worse:,}), on it as many ({grid.same:,}). Choose a mark to list its clips and hear them."
     )
-    scatter = (
-        f'<section><h3>Clip by clip</h3><p class="hint">{summary}</p>'
-        f"{grid_chart(grid, view.base, view.against)}</section>"
-    )
+    scatter = f'<section><h3>Clip by clip</h3><p class="hint">{summary}</p>{grid_chart(grid, base, against)}</section>'
     return f'<div class="pair">{scatter}{_speed(found)}</div>'
 
 
 def _speed(found: Figures) -> str:
     dots = [
-        Point(row.run, at, speed, row.wer, row.low, row.high)
+        Point(found.labels[row.run], at, speed, row.wer, row.low, row.high)
         for at, row in enumerate(_rows(found.overall))
         if math.isfinite(speed := found.speeds[at]) and math.isfinite(row.wer)
     ]

@@ -15,6 +15,7 @@ from asrdemo.ui.page_html import downloads_html
 from asrdemo.ui.services import Services
 from asrdemo.ui.theme import script
 from asrdemo.ui.wiring import PLAIN, PRIVATE, told
+from evals.report.findings import labels
 
 CALL: dict[str, Any] = {"show_progress": "minimal", "api_visibility": "undocumented"}
 
@@ -96,9 +97,10 @@ def _wire(services: Services, tab: gr.Tab, p: Parts) -> None:
         view, gone = corpus_handlers.there(services, view)
         names = list(view.names)
         same = before is not None and before.names == asked == view.names
-        bar = gr.skip() if same else corpus_html.bar_html(corpus_handlers.offered(services, view), view)
+        bar = gr.skip() if same else _bar(services, view)
         results = gr.skip() if same else gr.Dropdown(corpus_handlers.choices(services), value=names)
-        return [view, None, results, gr.Dropdown(names, value=view.base), view.by, bar, *_html(services, view, gone)]
+        bases = gr.Dropdown(corpus_handlers.bases(services, view), value=view.base)
+        return [view, None, results, bases, view.by, bar, *_html(services, view, gone)]
 
     def opened(view: View, link: str) -> list[Any]:
         asked = corpus_handlers.of_address(link or "")
@@ -129,6 +131,12 @@ def _wire(services: Services, tab: gr.Tab, p: Parts) -> None:
     p.figures.click(told(clicked), p.view, outputs, show_progress_on=p.figures, **{**CALL, **PRIVATE})
 
 
+def _bar(services: Services, view: View) -> str:
+    """The filter bar of these results."""
+    labels = [label for label, _ in corpus_handlers.bases(services, view)]
+    return corpus_html.bar_html(corpus_handlers.offered(services, view), view, labels)
+
+
 def _html(services: Services, view: View, gone: tuple[str, ...] = ()) -> tuple[str, str]:
     """Figures and list of clips; where the results cannot be compared, why. gone: results that are not there."""
     note = corpus_html.gone_html(gone)
@@ -145,7 +153,7 @@ def _clips(services: Services, view: View, cell: tuple[int, int] | None, start: 
     scored = services.results.scored(view.names)
     name = scored.results[0].info["pins"]["normaliser"].get("profile", "default")
     return list_html.list_html(
-        corpus_handlers.clip_list(services, view, cell, start), scored.runs, profile(name).by_character
+        corpus_handlers.clip_list(services, view, cell, start), labels(scored.results), profile(name).by_character
     )
 
 

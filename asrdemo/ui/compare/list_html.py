@@ -6,7 +6,8 @@ from html import escape
 
 from asrdemo.ui.compare.charts import send
 from asrdemo.ui.compare.corpus_handlers import PAGE, ClipList, ClipRow
-from asrdemo.ui.compare.markup import direction, marked_pair, run_mark
+from asrdemo.ui.compare.markup import marked_pair, run_mark
+from evals.report.diff import direction
 
 _PLAY = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M8 5.5v13l11-6.5z"/></svg>'
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Iterable, Sequence
 from html import escape
 
 from evals.report.charts import shape
+from evals.report.diff import direction
 from evals.side_by_side import Column
 
 TERMS = {
@@ -70,13 +70,6 @@ def run_mark(at: int, text: str) -> str:
     """A letter or name with its colour and shape."""
     mark = f'<svg viewBox="0 0 14 14" aria-hidden="true">{shape(at, 7, 7)}</svg>'
     return f'<span class="run-mark">{mark}{escape(text)}</span>'
-
-
-def direction(text: str) -> str:
-    """`rtl` or `ltr`, by the first letter that has a direction. A marked text goes as its reference does: by itself it
-    would go as the first word that it lacks or adds."""
-    strong = (unicodedata.bidirectional(letter) for letter in text)
-    return next(("ltr" if kind == "L" else "rtl" for kind in strong if kind in ("L", "R", "AL")), "ltr")
 
 
 def marked(columns: Iterable[Column], at: int, joined: bool, against: str) -> str:

@@ -222,7 +222,7 @@ def _wire_editing(panel: Panel, desk: Desk) -> None:
     panel.anyway.input(_open_to(desk, typed), text, panel.shown, **{**EVENT, "api_visibility": "private"})
     fields = list(panel.fields.values())
     others = [panel.fields[name] for name in FIELDS if name not in ("corpus", "base", "keep")]
-    slid = [panel.fields["keep"].release, *(each.input for each in others)]
+    slid = [panel.fields["keep"].release, panel.fields["name"].blur, *(each.input for each in others)]
     gr.on(
         slid,
         _open_to(desk, formed),

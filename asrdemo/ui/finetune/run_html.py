@@ -173,15 +173,17 @@ def _set(name: str, before: Mapping[tuple[str, str], Cell], after: Mapping[tuple
     keys = sorted({*before, *after}, key=lambda k: (k[0], -(after.get(k) or before[k])[0]))
     shown: dict[str, int] = {}
     rows = ""
+    whole = (after.get(("", "")) or before.get(("", "")) or (0, 0.0))[0]
     for key in keys:
+        clips = (after.get(key) or before[key])[0]
         shown[key[0]] = shown.get(key[0], 0) + 1
-        if shown[key[0]] > MOST_SLICES or (key[0] and sum(k[0] == key[0] for k in keys) == 1):
-            continue  # one value alone is the whole set again
+        if shown[key[0]] > MOST_SLICES or (key[0] and clips == whole):
+            continue  # the whole set again
         old, new = (found.get(key, (0, None))[1] for found in (before, after))
         label = escape(words.value(key[1])) if key[0] else f"<b>{escape(name)}</b>, all"
         rows += (
             f'<tr class="{"part" if key[0] else "whole"}"><th scope="row" dir="auto">{label}</th>'
-            f'<td class="n">{(after.get(key) or before[key])[0]:,}</td><td class="n">{_rate(old)}</td>'
+            f'<td class="n">{clips:,}</td><td class="n">{_rate(old)}</td>'
             f'<td class="n">{_rate(new)}</td><td>{_change(old, new)}</td></tr>'
         )
     return f"<tbody>{rows}</tbody>" if rows else ""

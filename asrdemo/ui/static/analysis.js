@@ -4,7 +4,7 @@
 () => {
   const TAB = "analysis";
   const bar = window.asrdemoFilter;
-  const VIEW = ["view", "by", "heat", "unit", "said", "heard", "sort", "page", "open"];
+  const VIEW = ["view", "by", "heat", "unit", "said", "heard", "sort", "leaf", "open"];
   const OWN = ["tab", "results", ...VIEW];
   const asked = new URLSearchParams(location.search);
   let state = new URLSearchParams(asked.get("tab") === TAB ? location.search : "");
@@ -17,15 +17,33 @@
     || [...document.querySelectorAll("#tabs [role=tab]")].find((b) => b.textContent.trim() === "Error analysis");
   const inView = () => root()?.offsetParent != null;
 
-  function write() {
+  // step: the browser's Back leads here again; else the address is only put right
+  function write(step = false) {
     const theme = new URLSearchParams(location.search).get("__theme");
     const next = new URLSearchParams([["tab", TAB], ...state]);
     if (theme) next.set("__theme", theme);
-    history.replaceState(history.state, "", `${location.pathname}?${next}`);
+    const address = `?${next}`;
+    if (address === location.search) return;
+    history[step ? "pushState" : "replaceState"](history.state, "", location.pathname + address);
   }
 
-  function go(event = "show") {
-    write();
+  // Back and forward: the page is again what the address says
+  function back() {
+    const query = new URLSearchParams(location.search);
+    const tab = query.get("tab");
+    if (tab !== TAB) return inView() && document.querySelector(`#tabs [role=tab]${tab ? `[data-tab-id="${CSS.escape(tab)}"]` : ""}`)?.click();
+    query.delete("tab");
+    query.delete("__theme");
+    state = query;
+    stop();
+    if (detail()) detail().hidden = !state.has("open");
+    if (inView()) go("choose", false);
+    else tabButton()?.click();
+  }
+  window.addEventListener("popstate", back);
+
+  function go(event = "show", step = true) {
+    write(step);
     sync();
     root()?.classList.toggle("busy", event !== "mark");
     if (event === "show" || event === "choose") wait();
@@ -41,14 +59,23 @@
   const subject = (of = state) => [...of].filter(([key]) => key === "results" || !OWN.includes(key)).join("&");
 
   // A filter change starts the tables anew from their first page; a clip that is open stays so
-  const changed = () => state.delete("page");
+  const changed = () => state.delete("leaf");
 
   function fromForm(form) {
-    const before = state.getAll("results").join("\n");
+    const before = state.getAll("results").join("\n"), said = state.size;
     state = bar.fromForm(state, form);
     changed();
-    if (state.getAll("results").join("\n") === before) return go("show");
+    // a word that is typed on is one step back, not one for each letter
+    if (state.getAll("results").join("\n") === before) return go("show", state.size !== said);
     dropFilters(); // other results may have other columns
+    go("choose");
+  }
+
+  // Results in another order are of the same clips: the filter holds
+  function results(names, same = false) {
+    const rest = [...state].filter(([key]) => key !== "results" && (same || OWN.includes(key)));
+    state = new URLSearchParams([...names.map((name) => ["results", name]), ...rest]);
+    changed();
     go("choose");
   }
 
@@ -78,6 +105,8 @@
     drop: (b) => (without(b.dataset.drop), changed(), go()),
     clear: () => (dropFilters(), changed(), go()),
     reset: () => ((state = new URLSearchParams()), go("choose")),
+    only: (b) => ((b.closest(".drop").open = false), results([b.dataset.only])),
+    first: (b) => results([b.dataset.first, ...state.getAll("results").filter((name) => name !== b.dataset.first)], true),
     toggle: (b) => (toggle(b.dataset.toggle), go()),
     where: (b) => ("anew" in b.dataset && dropFilters(), where(b.dataset.where), b.dataset.go && set(b.dataset.go), turn() || go()),
     go: (b) => (b.dataset.event ? (dropFilters(), set(b.dataset.go), go(b.dataset.event)) : (set(b.dataset.go), turn() || go())),
@@ -120,7 +149,7 @@
     const field = event.target;
     if (!field.closest?.("#analysis")) return;
     if (field.dataset.heat !== undefined) heat();
-    if (field.dataset.sort !== undefined) (set(`sort=${field.value}&-page=`), go());
+    if (field.dataset.sort !== undefined) (set(`sort=${field.value}&-leaf=`), go());
   });
 
   // A clip opens at the bottom of the page. What is to be played waits until the server has sent the clip.
@@ -137,7 +166,7 @@
     opening = detail().hidden || shown?.dataset.clip !== clip;
     detail().hidden = false;
     if (shown?.dataset.clip !== clip) return go("hear");
-    write();
+    write(true);
     listen();
   }
 
@@ -145,7 +174,7 @@
   function close() {
     stop();
     state.delete("open");
-    write();
+    write(true);
     detail().hidden = true;
     [...root().querySelectorAll(opener ?? "[data-hear]")].find((each) => each.offsetParent)?.focus({ preventScroll: true });
   }
@@ -205,12 +234,12 @@
 
   // Other tabs of the app have addresses of their own
   function leave() {
-    if (new URLSearchParams(location.search).get("tab") === TAB) history.replaceState(history.state, "", location.pathname);
+    if (new URLSearchParams(location.search).get("tab") === TAB) history.pushState(history.state, "", location.pathname);
   }
 
   // The focus stays where it was although the server drew that part anew
   const describe = (button) => {
-    const name = ["where", "drop", "toggle", "go", "save", "mark", "clear", "reset", "close"].find((n) => n in button.dataset);
+    const name = ["where", "drop", "toggle", "first", "go", "save", "mark", "clear", "reset", "close"].find((n) => n in button.dataset);
     return name ? `[data-${name}="${CSS.escape(button.dataset[name])}"]` : null;
   };
 
@@ -230,8 +259,12 @@
     },
     // Which view was opened, as its tab tells
     look(view) {
-      if (ready) state.set("view", view); // before, it is the tab that comes first, whatever the address says
-      if (ready) wait();
+      if (ready) { // before, it is the tab that comes first, whatever the address says
+        const before = new URLSearchParams(location.search).get("view") || "where";
+        if (before !== view || state.has("view")) state.set("view", view);
+        write(before !== view);
+        wait();
+      }
       return this.address();
     },
     sync: () => sync(),

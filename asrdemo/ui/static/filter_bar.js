@@ -77,8 +77,16 @@
   document.addEventListener("keydown", (event) => {
     const open = event.key === "Escape" && event.target.closest?.(".drop[open]");
     if (!open) return;
+    event.preventDefault(); // the browser would empty the field, and tell nobody
     open.open = false;
     open.querySelector("summary").focus();
   });
+  // A little panel that would be cut off at the page's edge opens to the other side
+  document.addEventListener("toggle", (event) => {
+    const panel = event.target.matches?.(".drop[open]") && event.target.querySelector(".panel");
+    if (!panel) return;
+    panel.classList.remove("end");
+    panel.classList.toggle("end", panel.getBoundingClientRect().right > document.documentElement.clientWidth - 8);
+  }, true);
   window.asrdemoFilter = { fromForm, added, without, show, listen };
 }

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from html import escape
 
 from asrdemo.ui.compare.charts import interval_bar, send
-from asrdemo.ui.compare.markup import direction, marked_pair, run_mark
+from asrdemo.ui.compare.markup import marked_pair, run_mark
 from asrdemo.ui.vote.handlers import Round, Session
+from evals.report.diff import direction
 from evals.votes import CONTENDERS, Standing, names
 
 EMPTY = (
