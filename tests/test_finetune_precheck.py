@@ -19,6 +19,7 @@ from huggingface_hub import JobHardware
 from asrdemo.errors import Cancelled
 from asrdemo.finetune import precheck_cost, precheck_plan, schema
 from asrdemo.finetune import recipe as recipes
+from asrdemo.finetune.flavours import FLAVOURS
 from asrdemo.finetune.precheck import Report, Row, precheck
 from asrdemo.finetune.precheck_report import Estimates
 from tests.fake_models import LOWER, UPPER, make, registry
@@ -454,7 +455,7 @@ def test_a_full_disk_blocks():
 
 
 def test_every_flavour_of_jobs_has_a_price_and_a_run_too_large_for_it_is_said_so():
-    assert set(precheck_cost.FLAVOURS) == {flavour.value for flavour in JobHardware}
+    assert set(FLAVOURS) == {flavour.value for flavour in JobHardware}
     offers = {o.flavour: o for o in precheck_cost.offers(needed=40 * 10**9, minutes=120.0)}
     assert not offers["l4x1"].fits and offers["a100-large"].fits and not offers["l4x4"].fits
     assert offers["a100-large"].dollars == 5.0

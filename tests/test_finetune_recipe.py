@@ -37,6 +37,7 @@ def test_overrides_go_key_by_key():
         ({"scratch": {"hidden": 3}}, r"unknown key 'scratch.hidden'; allowed: hidden_size"),
         ({"train": [{"id": "a"}]}, r"the key 'train\[0\].folder' is missing"),
         ({"train": [{"id": "a", "folder": "a"}] * 2}, "corpus ids must differ"),
+        ({"test": [{"id": "a", "folder": "b"}]}, "must differ within dev and test"),
         ({"train": []}, "at least one corpus"),
         ({"batches": {"seconds": "many"}}, r"batches.seconds is 'many'; expected float"),
         ({"batches": {"precision": "fp8"}}, "allowed: auto, bf16, fp16, fp32"),

@@ -27,6 +27,7 @@ import torch
 
 from asrdemo.errors import AsrDemoError, TrainingError
 from asrdemo.finetune import base, data, evaluate, pretrain, train
+from asrdemo.finetune.flavours import FLAVOURS
 from asrdemo.finetune.objective import Ctc, Pretraining
 from asrdemo.finetune.precheck_report import Offer
 from asrdemo.finetune.recipe import Recipe

@@ -11,6 +11,7 @@ import numpy as np
 
 from asrdemo.finetune import data, precheck_cost
 from asrdemo.finetune.base import Start
+from asrdemo.finetune.flavours import PRICES_READ
 from asrdemo.finetune.precheck_cost import GIB, Measured
 from asrdemo.finetune.precheck_report import Estimates, Row, length, number, percent
 from asrdemo.finetune.recipe import DEFAULTS, Kind, Recipe
@@ -228,6 +229,6 @@ def jobs(recipe: Recipe, estimates: Estimates) -> Iterator[Row]:
         sentence = (
             f"On Hugging Face Jobs the budget of {recipe.batches.max_minutes:g} minutes costs at most "
             f"${best.dollars:.2f} on {best.flavour} (${best.dollars_an_hour:.2f} an hour, "
-            f"{precheck_cost.PRICES_READ}), besides start and preparation."
+            f"{PRICES_READ}), besides start and preparation."
         )
         yield Row("cost", "ok", sentence)

@@ -354,7 +354,7 @@ def _check(recipe: Recipe, file: str) -> None:
         fail.append("batches.max_minutes or batches.max_steps must say when the run ends")
     if not recipe.train or (not recipe.dev and recipe.mode != "pretrain"):
         fail.append("train and dev each need at least one corpus")
-    for name, used in (("train", recipe.train), ("dev", recipe.dev), ("test", recipe.test)):
+    for name, used in (("train", recipe.train), ("dev and test", (*recipe.dev, *recipe.test))):
         if len({c.id for c in used}) < len(used):
             fail.append(f"corpus ids must differ within {name}")
     if fail:

@@ -28,7 +28,7 @@ from transformers import TrainingArguments
 from asrdemo import registry, settings
 from asrdemo.decoding import open_language_model
 from asrdemo.errors import AsrDemoError, TrainingError
-from asrdemo.finetune import base, data, evaluate, journal, loop, precheck, pretrain, provenance, scores
+from asrdemo.finetune import base, card, data, evaluate, journal, loop, pretrain, provenance, scores
 from asrdemo.finetune import recipe as recipes
 from asrdemo.finetune.clock import Average, Clock
 from asrdemo.finetune.live import Live
@@ -112,6 +112,8 @@ def _as_base(recipe: recipes.Recipe, folder: Path) -> recipes.Recipe:
 
 def _looked_over(recipe: recipes.Recipe, folder: Path, home: Path, known: registry.Registry, tell: Progress) -> None:
     """Write down what is known to go wrong. Raises TrainingError where that forbids to start."""
+    from asrdemo.finetune import precheck  # which imports this module
+
     report = precheck.precheck(recipe, home, known, tell, rehearse=False)
     if not (folder / "precheck.json").is_file():  # the page's is fuller: it has run the longest batch
         folder.mkdir(parents=True, exist_ok=True)
@@ -258,15 +260,17 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.corpus_root:
         os.environ["CORPUS_ROOT"] = args.corpus_root
-    chosen = settings.read()
+    chosen, main_process = settings.read(), os.environ.get("RANK", "0") == "0"
     try:
         overrides = {"batches": {"max_minutes": args.minutes}} if args.minutes else None
         recipe = recipes.load(args.recipe, args.smoke, overrides)
         with Live(args.run) as live:
             shards, known = args.shards or chosen.home / "shards", registry.read(chosen.registry, chosen.home)
-            if not (args.resume or args.anyway) and os.environ.get("RANK", "0") == "0":
+            if main_process and not (args.resume or args.anyway):
                 _looked_over(recipe, args.run, chosen.home, known, live.report)
             ended = run(recipe, args.run, shards, known, resume=args.resume, live=live)
+            if main_process and (args.run / "after.json").is_file():
+                card.write(args.run, known)
     except AsrDemoError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

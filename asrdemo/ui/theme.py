@@ -67,6 +67,7 @@ def theme() -> gr.themes.Base:
         block_shadow_dark="none",
         input_background_fill="white",
         input_background_fill_dark="*neutral_950",
+        input_border_width="1px",
         input_border_color="*neutral_300",
         input_border_color_dark="*neutral_700",
         slider_color="*primary_600",

@@ -40,7 +40,8 @@ def curves_html(history: History, sizes: Mapping[str, int]) -> str:
         return WAITING
     found = [("Word error rate on dev", "WER, %", rates[:MOST_LINES], "{:.1f} %"),
              ("Loss", "CTC loss, nats a label", losses[:MOST_LINES], "{:.3f}")]  # fmt: skip
-    return f'<div class="curves">{"".join(_figure(*each) for each in found if each[2])}</div>'
+    far = max(1.0, *(line.points[-1][0] for line in (*rates, *losses)))  # one axis for both
+    return f'<div class="curves">{"".join(_figure(*each, far) for each in found if each[2])}</div>'
 
 
 def _dev(name: str, sizes: Mapping[str, int]) -> str:
@@ -48,7 +49,7 @@ def _dev(name: str, sizes: Mapping[str, int]) -> str:
     return f"{name} ({count(clips, 'clip')})" if clips else name
 
 
-def _figure(title: str, unit: str, lines: Sequence[Line], say: str) -> str:
+def _figure(title: str, unit: str, lines: Sequence[Line], say: str, far: float) -> str:
     legend = "".join(
         f"<li>{_key(line.mark)}{escape(line.name)} <b>{say.format(line.points[-1][1])}</b></li>" for line in lines
     )
@@ -57,7 +58,7 @@ def _figure(title: str, unit: str, lines: Sequence[Line], say: str) -> str:
         f"{say.format(line.points[-1][1])} at step {line.points[-1][0]:,.0f}"
         for line in lines
     )
-    drawn = "".join(_drawn(kind, width, unit, lines, say, f"{title}. {said}") for kind, width in _WIDTHS.items())
+    drawn = "".join(_drawn(kind, width, unit, lines, say, far, f"{title}. {said}") for kind, width in _WIDTHS.items())
     return f'<figure class="curve"><figcaption>{title}</figcaption>{drawn}<ul class="legend">{legend}</ul></figure>'
 
 
@@ -67,9 +68,8 @@ def _key(mark: int) -> str:
     return f'<svg viewBox="-8 -8 16 16" class="key" aria-hidden="true">{shape(mark, 0, 0)}</svg>'
 
 
-def _drawn(kind: str, width: int, unit: str, lines: Sequence[Line], say: str, label: str) -> str:
+def _drawn(kind: str, width: int, unit: str, lines: Sequence[Line], say: str, far: float, label: str) -> str:
     """One size. Values beyond the axis (a first loss of hundreds) are drawn at its end."""
-    far = max(1.0, max(line.points[-1][0] for line in lines))
     top = _ceiling([value for line in lines for _, value in line.points])
 
     def at(point: Point) -> tuple[float, float]:

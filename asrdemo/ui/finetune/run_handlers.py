@@ -19,8 +19,6 @@ from asrdemo.ui.finetune.history import History
 
 MOST_LISTED = 50
 LOG_LINES = 60
-MOST_CARD = 1 << 20
-CARD = "README.md"
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ def watch(desk: Desk, name: str = "", problem: str = "") -> Watch:
         (row for row in reversed(runs.samples(run)) if row.get("samples") or row.get("slices")), {}
     )
     sizes = _sizes(process.read_json(run.folder / "data.json"))
-    best = (run.folder / "best" / "config.json").is_file()
+    best = _has_best(run)
     return Watch(
         listed,
         markup.problem(problem)
@@ -82,8 +80,8 @@ def watch(desk: Desk, name: str = "", problem: str = "") -> Watch:
         run.active and not run.stopping,
         run.state in ("stopped", "failed", "interrupted"),
         (run.folder / runs.RECIPE).is_file(),
-        best and run.state in ("complete", "stopped") and not known_as,
-        (run.folder / CARD).is_file(),
+        best and not known_as,
+        best,
     )
 
 
@@ -170,9 +168,15 @@ def _comparable(desk: Desk, base: str, tuned: str) -> tuple[str, str] | None:
 
 
 def card(desk: Desk, name: str) -> str:
-    """The model card of a run. Raises NotFoundError."""
-    path = runs.read(desk.services.settings.home, name).folder / CARD
-    if not path.is_file():
-        raise NotFoundError(f"The run {name!r} has no model card yet; it is written when the run is complete.")
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return file.read(MOST_CARD)
+    """The model card of a run, from what its directory says now. Raises NotFoundError, ConfigError, TrainingError."""
+    from asrdemo.finetune import card as cards
+
+    run = runs.read(desk.services.settings.home, name)
+    if not _has_best(run):
+        raise NotFoundError(f"The run {name!r} has no best weights yet, and so nothing to make a card of.")
+    return cards.make(run.folder, desk.services.registry)
+
+
+def _has_best(run: Run) -> bool:
+    """Whether there are weights to offer."""
+    return not run.active and (run.folder / "best" / "config.json").is_file()

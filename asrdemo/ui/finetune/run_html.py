@@ -142,7 +142,7 @@ def scores_html(
     best = {name: _table(each) for name, each in after.items()}
     heading = "best weights"
     if not best:
-        heading = f"step {step}"
+        heading = f"step {step}" if now else "not yet"
         best = {name: _table({"slices": columns}) for name, columns in (now or {}).items()}
     first = {name: _table(each) for name, each in before.items()}
     names = list(dict.fromkeys([*first, *best]))[:MOST_SETS]
