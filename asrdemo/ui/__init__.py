@@ -1,7 +1,7 @@
 """The pages. Gradio is imported here and in app.py only.
 
     build.py                     composes the tabs; what Gradio needs to launch
-    transcribe/, live/, analysis/, compare/, vote/, corpora/, models_tab.py     a page each:
+    transcribe/, live/, analysis/, compare/, vote/, finetune/, corpora/, models_tab.py     a page each:
     *tab.py, *panel.py           layout and wiring
     *handlers.py                 what happens on an event: plain functions, values in, values out
     *markup.py, *_html.py, *charts.py     values -> HTML; every text is escaped there

@@ -21,7 +21,7 @@ HEADER = (
     '<div class="brand"><svg viewBox="0 0 40 40" aria-hidden="true"><rect width="40" height="40" rx="11"/>'
     '<path d="M9 20v1M14.5 15v11M20 9v22M25.5 14v13M31 18v5"/></svg>'
     "<div><h1>Speech recognition, heard and measured</h1>"
-    "<p>Hear a checkpoint, compare it, and see where it fails and for whom.</p></div>"
+    "<p>Hear a checkpoint, compare it, see where it fails and for whom, and fix it.</p></div>"
     '<button type="button" id="theme-switch" aria-label="Switch between light and dark">'
     '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 3a9 9 0 1 0 0 18z"/><circle cx="12" cy="12" r="9"/></svg>'
     "</button></div>"
