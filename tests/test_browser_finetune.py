@@ -106,6 +106,8 @@ def test_from_a_bad_slice_to_a_checkpoint_in_every_tab(page, url: str) -> None:
     # Looked over: such a short run has warnings, which have to be overruled
     page.locator("#finetune-check").click()
     expect(page.locator("#finetune-report h3")).to_contain_text("Ready")
+    # The report comes before the buttons: which of the two is there is known only when one is
+    page.locator("#finetune-start:enabled, #finetune-anyway input:visible").first.wait_for()
     if page.locator("#finetune-anyway").is_visible():
         expect(page.locator("#finetune-start")).to_be_disabled()
         page.locator("#finetune-anyway input").check()
