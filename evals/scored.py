@@ -61,7 +61,7 @@ class Scored:
     words, characters: (clips,) of the reference, normalised. substitutions, deletions, insertions: words,
     (runs, clips); char_errors: (runs, clips). left_out: how many clips of each result some other result lacks;
     lacking: how many clips some result lacks.
-    kept: what was read or derived so far, see `once`.
+    kept: what was read or derived so far, see `once`; sizes: bytes of each, measured when it came.
     """
 
     runs: tuple[str, ...]
@@ -82,6 +82,7 @@ class Scored:
     left_out: tuple[int, ...]
     lacking: int = 0
     kept: OrderedDict[Any, Any] = field(default_factory=OrderedDict, repr=False)
+    sizes: dict[Any, float] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.words)
@@ -122,13 +123,16 @@ class Scored:
 
     def _trim(self) -> None:
         most = max(_LEAST_KEPT_BYTES, _KEPT_BYTES * len(self) * len(self.runs))
-        sizes = {key: size(self.kept.get(key)) for key in list(self.kept)}
-        total = sum(sizes.values())
-        for key in list(sizes)[:-1]:
+        kept = list(self.kept)
+        for key in kept:
+            if key not in self.sizes:  # each once: of hundreds of tables it would take longer than to make another one
+                self.sizes[key] = size(self.kept.get(key))
+        total = sum(self.sizes.get(key, 0.0) for key in kept)
+        for key in kept[:-1]:
             if total <= most:
                 break
             self.kept.pop(key, None)
-            total -= sizes[key]
+            total -= self.sizes.pop(key, 0.0)
 
     def run(self, name: str | int) -> int:
         """Index of a run by name. Raises NotFoundError with the names there are."""

@@ -119,6 +119,16 @@ def test_what_is_kept_is_bounded_by_what_it_takes(tmp_path: Path, monkeypatch: p
     assert [key[1] for key in scored.kept] == [3, 0] and sum(map(size, scored.kept.values())) <= 2**20
 
 
+def test_what_is_kept_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measuring all that is kept at every new filter made the hundredth take five times as long as the first."""
+    scored = load([write(tmp_path / "a", TABLES[0])])
+    measured: list[object] = []
+    monkeypatch.setattr(scored_module, "size", lambda value: measured.append(value) or 8.0)
+    for number in range(50):
+        scored.once(("table", number), lambda number=number: number)
+    assert len([value for value in measured if isinstance(value, int)]) == 50
+
+
 def test_long_clips_do_not_overflow(tmp_path: Path) -> None:
     """More words than 16 bits hold."""
     table = changed(TABLES[0], "hits", [70_000] * len(TABLES[0]))

@@ -89,7 +89,7 @@ def shuffled(scored: Scored, rng: np.random.Generator) -> Scored:
     for name in ("substitutions", "deletions", "insertions"):
         counts[name] = np.empty_like(getattr(scored, name))
         counts[name][:, home] = getattr(scored, name)[:, order]
-    return replace(scored, **counts, kept=scored.kept.copy())
+    return replace(scored, **counts, kept=scored.kept.copy(), sizes={})
 
 
 def test_shuffled_data_hold_nothing_at_the_stated_rate(planted: Scored) -> None:

@@ -6,6 +6,7 @@ import functools
 import inspect
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html import unescape
@@ -20,7 +21,7 @@ from gradio_client.exceptions import AppError
 
 from asrdemo import process, registry
 from asrdemo.corpus import open_corpus
-from asrdemo.errors import ConfigError, NotFoundError
+from asrdemo.errors import ConfigError, NotFoundError, TrainingError
 from asrdemo.finetune import precheck, runs, select
 from asrdemo.finetune import recipe as recipes
 from asrdemo.finetune.precheck_report import Estimates, Histogram, Report, Row
@@ -29,11 +30,14 @@ from asrdemo.transcribe import Transcriber
 from asrdemo.ui.analysis import handlers as analysis_handlers
 from asrdemo.ui.analysis.handlers import Desk as AnalysisDesk
 from asrdemo.ui.build import build_ui, launch_options
-from asrdemo.ui.finetune import access, form, handlers, run_handlers, run_html, runs_panel
+from asrdemo.ui.finetune import access, form, handlers, outcome, run_handlers, run_html, runs_panel
 from asrdemo.ui.finetune.form import Form
 from asrdemo.ui.finetune.handlers import Desk
 from asrdemo.ui.finetune.history import MOST_KEPT, History, thinned
 from asrdemo.ui.services import Services
+from evals import jobs
+from evals.catalogue import SHIPPED
+from evals.results import open_result
 
 TESTS = Path(__file__).resolve().parent
 SLICE = "?tab=finetune&checkpoint=demo-en&corpus=demo-corpus&accents=Scottish+English"
@@ -391,16 +395,38 @@ def test_a_slice_of_a_part_is_shown_and_one_of_all_is_not() -> None:
     assert "Scottish" not in run_html.scores_html(whole, {}, None, 0)
 
 
-def test_registering_puts_a_run_into_the_lists(desk: Desk, tiny_checkpoint_layer: Path) -> None:
-    import shutil
-
+def test_registering_puts_a_run_into_the_lists(
+    desk: Desk, tiny_checkpoint_layer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = made_run(desk.services.settings.home)
     shutil.copytree(tiny_checkpoint_layer, folder / "best")
     process.write_json(folder / "best.json", {"step": 40, "eval_selection": 0.2})
     id = run_handlers.register(desk, "made")
     assert id in desk.services.registry.checkpoints
     now = run_handlers.watch(desk)
-    assert not now.can_register and id in now.head and "tab=analysis&amp;view=run" in now.head
+    assert not now.can_register and id in now.head
+    # Evaluated as its base was, in one click; then the two are compared
+    asked: list[list[str]] = []
+    monkeypatch.setattr(jobs, "start", lambda home, arguments: asked.append(list(arguments)))
+    assert now.can_evaluate and "tab=compare" not in now.head
+    outcome.evaluate(desk, "made")
+    base = open_result(SHIPPED / "results" / "demo-en-beam")
+    given = dict(zip(asked[0][::2], asked[0][1::2], strict=True))
+    decoder = base.info["pins"]["decoder"]
+    assert given == {
+        "--checkpoint": id, "--corpus": "demo-corpus", "--split": "test", "--decoder": decoder["kind"],
+        "--lm": decoder["lm"], "--alpha": "0.5", "--beta": "0",
+    }  # fmt: skip
+    own = desk.services.settings.home / "results" / "own"
+    shutil.copytree(base.folder, own)
+    info = json.loads((own / "run.json").read_text())
+    info["pins"]["checkpoint"]["id"] = id
+    (own / "run.json").write_text(json.dumps(info))
+    now = run_handlers.watch(desk)
+    assert not now.can_evaluate
+    assert "?tab=compare&amp;results=demo-en-beam&amp;results=own" in now.head
+    with pytest.raises(TrainingError, match="compare them"):
+        outcome.evaluate(desk, "made")
 
 
 # The wiring

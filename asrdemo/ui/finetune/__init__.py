@@ -3,6 +3,7 @@
     access.py      who may start, stop and register, checked within every event
     form.py        the recipe: YAML is the truth, the short form reads it and writes into it
     handlers.py    making and checking a recipe; run_handlers.py: watching runs and what one may do with them
+    outcome.py     the checkpoint of a run: evaluated beside its base, and compared with it
     history.py     the metrics of a run, read as they come and thinned
     markup.py, run_html.py, charts.py     values -> HTML
     tab.py, recipe_panel.py, runs_panel.py     layout and wiring

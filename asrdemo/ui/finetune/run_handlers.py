@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from asrdemo import process
-from asrdemo import registry as registries
 from asrdemo.errors import AsrDemoError, NotFoundError
 from asrdemo.finetune import recipe as recipes
 from asrdemo.finetune import runs
 from asrdemo.finetune.recipe import Recipe
 from asrdemo.finetune.runs import Run
-from asrdemo.ui.finetune import charts, markup, run_html
+from asrdemo.ui.finetune import charts, markup, outcome, run_html
 from asrdemo.ui.finetune.handlers import Desk
 from asrdemo.ui.finetune.history import History
 
@@ -39,6 +37,7 @@ class Watch:
     can_resume: bool = False
     can_clone: bool = False
     can_register: bool = False
+    can_evaluate: bool = False
     has_card: bool = False
 
 
@@ -53,11 +52,12 @@ def watch(desk: Desk, name: str = "", problem: str = "") -> Watch:
     if name and not chosen:
         problem = problem or f"There is no run {name[:100]!r}; it may have been deleted."
     run = chosen or next((r for r in runs.queue(home) if r.state == "running"), found[0])
-    live = any(each.active for each in found)
-    listed = run_html.list_html(found[:MOST_LISTED], run.name, len(found), live, runs.eta)
     history = _history(desk, run)
     recipe = _recipe(run)
-    known_as = registered_as(desk, run)
+    known_as = outcome.registered_as(desk, run)
+    evaluating = outcome.going_on(desk, known_as)
+    live = bool(evaluating) or any(each.active for each in found)
+    listed = run_html.list_html(found[:MOST_LISTED], run.name, len(found), live, runs.eta)
     before, after = (process.read_json(run.folder / f"{when}.json") for when in ("before", "after"))
     last: dict[str, Any] = next(
         (row for row in reversed(runs.samples(run)) if row.get("samples") or row.get("slices")), {}
@@ -68,7 +68,14 @@ def watch(desk: Desk, name: str = "", problem: str = "") -> Watch:
         listed,
         markup.problem(problem)
         + run_html.head_html(
-            run, runs.eta(run), history.last, machine(run), runs.alerts(run), known_as, _links(desk, recipe, known_as)
+            run,
+            runs.eta(run),
+            history.last,
+            machine(run),
+            runs.alerts(run),
+            known_as,
+            outcome.links(desk, recipe, known_as),
+            evaluating,
         ),
         charts.curves_html(history, sizes),
         run_html.scores_html(before, after, last.get("slices"), last.get("step")),
@@ -81,6 +88,7 @@ def watch(desk: Desk, name: str = "", problem: str = "") -> Watch:
         run.state in ("stopped", "failed", "interrupted"),
         (run.folder / runs.RECIPE).is_file(),
         best and not known_as,
+        bool(recipe and known_as and not evaluating and outcome.missing(desk, recipe, known_as)),
         best,
     )
 
@@ -133,38 +141,6 @@ def register(desk: Desk, name: str) -> str:
 
     services = desk.services
     return registering.register(services.settings.home, name, known=services.registry)
-
-
-def registered_as(desk: Desk, run: Run) -> str:
-    """The id of the checkpoint that this run became, "" if none yet."""
-    services = desk.services
-    made = services.settings.home / registries.REGISTERED
-    own = [spec for spec in services.registry.checkpoints.values() if spec.path and spec.path.parent == made]
-    return next((spec.id for spec in own if spec.note.endswith(f"From the run {run.name}.")), "")
-
-
-def _links(desk: Desk, recipe: Recipe | None, known_as: str) -> list[tuple[str, str]]:
-    """Where to go on to with a registered checkpoint: the comparison with its base where both have results of the same
-    clips, else where to make them."""
-    if not known_as or not recipe:
-        return []
-    base = recipe.base.checkpoint if recipe.base else ""
-    pair = _comparable(desk, base, known_as)
-    if pair:
-        return [("Compare with its base", "?" + urlencode([("tab", "compare"), *(("results", n) for n in pair)]))]
-    return [("Evaluate it, then compare with its base", "?tab=analysis&view=run")]
-
-
-def _comparable(desk: Desk, base: str, tuned: str) -> tuple[str, str] | None:
-    """The newest results of both on the same clips with the same decoder."""
-    by: dict[tuple[str, ...], dict[str, str]] = {}
-    for result in desk.services.results.complete():
-        pins = result.info.get("pins", {})
-        id, decoder, corpus = pins.get("checkpoint", {}).get("id"), pins.get("decoder", {}), pins.get("corpus", {})
-        if id in (base, tuned):
-            same = (str(corpus.get("name")), str(corpus.get("split")), str(decoder.get("kind")), str(decoder.get("lm")))
-            by.setdefault(same, {}).setdefault(id, result.name)
-    return next(((found[base], found[tuned]) for found in by.values() if base in found and tuned in found), None)
 
 
 def card(desk: Desk, name: str) -> str:

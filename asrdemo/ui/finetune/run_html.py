@@ -67,8 +67,10 @@ def head_html(
     alerts: Sequence[Mapping[str, Any]],
     known_as: str,
     links: Sequence[tuple[str, str]],
+    evaluating: str = "",
 ) -> str:
-    """What a run does now, in words and figures. last: newest value of each metric; known_as: of its checkpoint."""
+    """What a run does now, in words and figures. last: newest value of each metric; known_as, evaluating: name of its
+    checkpoint, and how far an evaluation of it is."""
     share = _share(run, eta)
     bar = (
         '<div class="progress" role="progressbar" aria-label="Progress" aria-valuemin="0" aria-valuemax="100" '
@@ -83,7 +85,7 @@ def head_html(
     return (
         f'<section class="pane job"><div class="titled"><h3>{escape(run.name)} <span class="now">{state}</span></h3>'
         f'<span class="hint">{escape(who)}</span></div>{bar}<p class="hint">{escape(_doing(run, eta))}</p>'
-        f"{_facts(run, last, machine)}{error}{_alerts(alerts)}{_outcome(known_as, links)}</section>"
+        f"{_facts(run, last, machine)}{error}{_alerts(alerts)}{_outcome(known_as, links, evaluating)}</section>"
     )
 
 
@@ -128,11 +130,12 @@ def _alerts(alerts: Sequence[Mapping[str, Any]]) -> str:
     return f'<ul class="alerts" aria-label="What the watchdog says">{items}</ul>' if items else ""
 
 
-def _outcome(known_as: str, links: Sequence[tuple[str, str]]) -> str:
+def _outcome(known_as: str, links: Sequence[tuple[str, str]], evaluating: str) -> str:
     if not known_as:
         return ""
+    doing = f" ▶ Evaluating it: {escape(evaluating)}." if evaluating else ""
     onward = "".join(f' <a class="plain" href="{escape(address)}">{escape(title)}</a>' for title, address in links)
-    return f'<p class="outcome">✓ In every tab as <b>{escape(known_as)}</b>.{onward}</p>'
+    return f'<p class="outcome">✓ In every tab as <b>{escape(known_as)}</b>.{doing}{onward}</p>'
 
 
 def scores_html(

@@ -16,7 +16,7 @@ import gradio as gr
 
 from asrdemo.errors import AsrDemoError
 from asrdemo.ui import decoder_panel
-from asrdemo.ui.finetune import access, run_handlers
+from asrdemo.ui.finetune import access, outcome, run_handlers
 from asrdemo.ui.finetune.handlers import Desk
 from asrdemo.ui.theme import script
 from asrdemo.ui.wiring import PLAIN, told
@@ -30,6 +30,7 @@ ACTS = {
     "resume": "can_resume",
     "clone": "can_clone",
     "register": "can_register",
+    "evaluate": "can_evaluate",
     "card": "has_card",
 }
 """Buttons, and what of a Watch says whether each makes sense."""
@@ -64,6 +65,7 @@ def build() -> Panel:
                     "stop": _button("Stop", "stop"),
                     "resume": _button("Go on", "resume"),
                     "register": _button("Use it in every tab", "register", variant="primary"),
+                    "evaluate": _button("Evaluate beside its base", "evaluate", variant="primary"),
                     "clone": _button("Clone with changes", "clone"),
                     "card": _button("Download model card", "card"),
                 }
@@ -130,7 +132,10 @@ def wire(panel: Panel, desk: Desk, tab: gr.Tab, address: gr.Textbox, page: gr.Bl
     tab.select(open_to(look), inputs, panel.shown, **{**EVENT, "api_visibility": "private"})
     panel.listed.open(open_to(look), inputs, panel.shown, api_name="finetune_look", **EVENT)
     panel.listed.look(open_to(look), inputs, panel.shown, **{**EVENT, "api_visibility": "private"})
-    acts = {"stop": run_handlers.stop, "resume": run_handlers.resume, "register": run_handlers.register}
+    acts: dict[str, Callable[[Desk, str], object]] = {
+        "stop": run_handlers.stop, "resume": run_handlers.resume, "register": run_handlers.register,
+        "evaluate": outcome.evaluate,
+    }  # fmt: skip
     done = {
         name: panel.buttons[name].click(tried(act), inputs, panel.shown, api_name=f"finetune_{name}", **EVENT)
         for name, act in acts.items()
