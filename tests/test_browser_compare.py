@@ -196,6 +196,11 @@ def test_an_address_opens_the_comparison_it_names(visit: Callable) -> None:
     expect(page.locator(".matrix thead")).to_contain_text("Gender")
     expect(page.locator(".results tr").nth(1)).to_contain_text("baseline")
     close(page)
+    page = visit("&part=vote")
+    expect(page.locator(".standing")).to_contain_text("voted")
+    part(page, "One clip")
+    page.wait_for_url("**part=clip")
+    close(page)
 
 
 def test_what_cannot_be_compared_says_so_and_shows_a_way_out(visit: Callable) -> None:

@@ -1,14 +1,8 @@
-"""Runs on Hugging Face Jobs, against a Hub on loopback whose jobs really run: the job's own command, in a folder of its
-own, with a stand-in for uv (nothing is installed) and for the trainer."""
+"""Runs on Hugging Face Jobs, against a Hub on loopback whose jobs really run (see fake_jobs.py)."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import stat
-import subprocess
-import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,22 +11,16 @@ from typing import Any
 
 import huggingface_hub
 import pytest
-from huggingface_hub import HfApi, constants
 
 from asrdemo import process, registry
 from asrdemo.errors import ConfigError, TrainingError
-from asrdemo.finetune import backends, hub, jobs_pack, runs
+from asrdemo.finetune import backends, jobs_pack, runs
 from asrdemo.finetune import recipe as recipes
 from asrdemo.registry import CheckpointSpec, CorpusSpec, Registry
-from tests.hub_writes import TOKEN, Job, WritableHub, writing
+from tests.fake_jobs import models, renting
+from tests.hub_writes import TOKEN, WritableHub
 
 TESTS = Path(__file__).resolve().parent
-UV = f"""#!/bin/sh
-while [ "$1" != python ]; do shift; done
-shift
-[ "$1" = -m ] && set -- "$@" --trainer stand_in_job_trainer --every 0.2
-exec {sys.executable} "$@"
-"""
 RECIPE: dict[str, Any] = {
     "name": "far away",
     "base": {"checkpoint": "hub:team/base"},
@@ -43,66 +31,16 @@ RECIPE: dict[str, Any] = {
 }
 
 
-class Machine:
-    """Where jobs run. running: their processes."""
-
-    def __init__(self, hub: WritableHub, place: Path) -> None:
-        self.hub, self.place, self.running = hub, place, dict[str, subprocess.Popen[str]]()
-        (place / "bin").mkdir(parents=True)
-        (place / "bin" / "uv").write_text(UV)
-        (place / "bin" / "uv").chmod(stat.S_IRWXU)
-
-    def run(self, job: Job) -> None:
-        home = self.place / job.id
-        home.mkdir()
-        env = {
-            "PATH": f"{self.place / 'bin'}:{os.environ['PATH']}", "HOME": str(home), "PYTHONPATH": str(TESTS),
-            "HF_ENDPOINT": self.hub.url, "HF_HUB_DISABLE_XET": "1", **job.spec["environment"], **job.spec["secrets"],
-        }  # fmt: skip
-        with subprocess.Popen(
-            job.spec["command"], env=env, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            start_new_session=True,
-        ) as process:  # fmt: skip
-            self.running[job.id] = process
-            job.stage = "RUNNING"
-            job.log.extend(line.rstrip("\n") for line in process.stdout or [])
-        job.stage = job.stage if job.stage == "CANCELED" else "ERROR" if process.returncode else "COMPLETED"
-        job.message = f"exit {process.returncode}" if process.returncode else ""
-
-    def cancel(self, job: Job) -> None:
-        if self.running[job.id].poll() is None:
-            os.killpg(self.running[job.id].pid, signal.SIGKILL)
-
-
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WritableHub]:
-    """A Hub that runs jobs; processes started here, and the client of this one, talk to it."""
-    with writing(tmp_path / "hub") as found:
-        machine = Machine(found, tmp_path / "machine")
-        found.on_job, found.on_cancel = machine.run, machine.cancel
-        given = {"HF_ENDPOINT": found.url, "HF_TOKEN": TOKEN, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
-        for name, value in (given | {"HF_HOME": str(tmp_path / "cache"), "NO_PROXY": "127.0.0.1"}).items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(hub, "client", lambda: HfApi(found.url, token=TOKEN))
-        monkeypatch.setattr(backends, "EVERY_S", 0.2)
+    with renting(tmp_path, monkeypatch) as found:
         yield found
-        for job in found.jobs.values():
-            machine.cancel(job)
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An app's home, and a models.yaml with a corpus `talk`."""
-    place = tmp_path / "models"
-    (place / "clips").mkdir(parents=True)
-    (place / "clips" / "a.wav").write_bytes(b"RIFF")
-    (place / "models.yaml").write_text(
-        "checkpoints:\n  - {id: far, title: Far, language: en, hub: team/base, revision: main}\n"
-        "corpora:\n  - {id: talk, title: Talk, language: en, profile: en, path: clips}\n"
-    )
-    monkeypatch.setenv("ASRDEMO_REGISTRY", str(place / "models.yaml"))
+    monkeypatch.setenv("ASRDEMO_REGISTRY", str(models(tmp_path / "models")))
     found = tmp_path / "home"
     yield found
     for run in runs.runs(found):

@@ -57,6 +57,11 @@ def test_an_id_that_is_taken_is_refused_and_another_one_offered(home: Path, id: 
     assert register.register(home, "scottish", f"{id}-2") == f"{id}-2"
 
 
+def test_the_same_recipe_again_is_numbered(home: Path) -> None:
+    """The page has no field for an id."""
+    assert [register.register(home, "scottish") for _ in range(3)] == ["scots", "scots-2", "scots-3"]
+
+
 @pytest.mark.parametrize("id", ["../out", "Big", ".new", "a/b"])
 def test_an_id_that_is_none_is_refused(home: Path, id: str) -> None:
     with pytest.raises(ConfigError, match="cannot be the id"):
@@ -69,7 +74,7 @@ def test_of_two_at_once_one_gets_the_id(home: Path) -> None:
 
     def one() -> None:
         try:
-            outcomes.append(register.register(home, "scottish"))
+            outcomes.append(register.register(home, "scottish", "scots"))
         except ConfigError as error:
             outcomes.append(str(error))
 

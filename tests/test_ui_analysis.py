@@ -39,6 +39,7 @@ from evals.report.findings import gather
 from evals.results import Result
 from evals.score import score_pairs
 from evals.scored import Scored, load
+from evals.sums import Support
 from evals.wording import percent
 
 BOTH = "results=demo-en-beam&results=demo-en-greedy"
@@ -617,6 +618,7 @@ def test_thai_is_counted_in_characters_as_its_speakers_see_them(tmp_path: Path) 
         pair = confusions.substitutions(clips_handlers.chosen_steps(at), 1, 0).iloc[0]
         place = walks.places(at.scored, 0, unit, None, pair["reference"], pair["hypothesis"], 1)[0]
         assert columns["reference"][0].split()[place.said_at] == pair["reference"] == "นี่"
+    assert handlers._in_units(at, {"reason": Support(5, 100).lacking(9, 8)})["reason"].endswith("100 characters needed")
 
 
 def test_words_that_were_always_heard_are_not_among_those_missed(desk: Desk) -> None:

@@ -26,7 +26,8 @@ _HEAD = "# Written by `python -m asrdemo finetune register`; keys as in models.y
 
 
 def register(home: Path, run: str, id: str = "", *, known: Registry | None = None) -> str:
-    """Make the run's best weights a checkpoint, and return its id: `id`, else publish.id of the recipe, else its name.
+    """Make the run's best weights a checkpoint, and return its id: `id`, else publish.id of the recipe or its name,
+    numbered where another run of the recipe has it.
 
     known: what there is; read anew if not given. Raises ConfigError for an id that is taken or is none, TrainingError
     for a run without weights to offer, NotFoundError.
@@ -40,7 +41,7 @@ def register(home: Path, run: str, id: str = "", *, known: Registry | None = Non
     if not (found.folder / "best.json").is_file() or not (found.folder / "best" / "config.json").is_file():
         raise TrainingError(f"The run {run!r} has no best weights yet; they come with its first evaluation.")
     known = known or registry.read(home=home)
-    chosen = id or recipe.publish.id or slug(recipe.name)
+    chosen = id or free_id(home, recipe.publish.id or slug(recipe.name), known)
     _check(chosen, known, home)
     made = _folder(home) / f".new-{secrets.token_hex(8)}"
     try:

@@ -160,11 +160,14 @@ def _x(rate: float, top: float) -> float:
     return round(100 * min(max(rate, 0.0), top) / top, 2)
 
 
-def heat_html(cells: Mapping[tuple[str, ...], Row], across: Sequence[str], down: Sequence[str], title: str) -> str:
-    """WER by two columns. cells: (down, across) -> row of the slice table; the figure stands in each cell."""
+def heat_html(
+    cells: Mapping[tuple[str, ...], Row], across: Sequence[str], down: Sequence[str], title: str, unit: str
+) -> str:
+    """WER by two columns. cells: (down, across) -> row of the slice table; the figure stands in each cell. unit: what
+    is counted."""
     known = [row["wer"] for row in cells.values() if row["status"] == "ok"]
     if not known:
-        return '<p class="hint">No combination has enough speakers and words for a figure.</p>'
+        return f'<p class="hint">No combination has enough speakers and {unit}s for a figure.</p>'
     most = max(known)
     head = "".join(f'<th scope="col" dir="auto">{escape(each)}</th>' for each in across)
     body = "".join(
@@ -175,8 +178,8 @@ def heat_html(cells: Mapping[tuple[str, ...], Row], across: Sequence[str], down:
     )
     return (
         f'<div class="scroll"><table class="heat" aria-label="{escape(title)}"><thead><tr><td></td>{head}</tr></thead>'
-        f'<tbody>{body}</tbody></table></div><p class="hint">Stronger colour: more words wrong. A dash: too few '
-        "speakers or words for a figure. Choose a cell to see its clips.</p>"
+        f'<tbody>{body}</tbody></table></div><p class="hint">Stronger colour: more {unit}s wrong. A dash: too few '
+        f"speakers or {unit}s for a figure. Choose a cell to see its clips.</p>"
     )
 
 

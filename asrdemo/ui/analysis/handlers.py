@@ -177,6 +177,11 @@ def unit(at: Look) -> str:
     return "character" if by_character(at.scored) else "word"
 
 
+def _in_units(at: Look, row: dict[Any, Any]) -> dict[Any, Any]:
+    """A row of the slice table, whose reason counts what its error rate counts."""
+    return row | {"reason": row["reason"].replace(" words ", f" {unit(at)}s ")}
+
+
 def varied(scored: Scored, columns: tuple[str, ...]) -> list[str]:
     """Those of the columns that have more than one slice with a value."""
     from evals.groups import grouping
@@ -204,7 +209,7 @@ def slice_rows(at: Look) -> pd.DataFrame:
 
 def where(at: Look) -> tuple[str, str]:
     """The leading sentences, and the charts."""
-    rows = slice_rows(at).to_dict("records")
+    rows = [_in_units(at, row) for row in slice_rows(at).to_dict("records")]
     overall = [row["wer"] for row in rows if row["by"] == ""]
     found = [
         Chart(by, [r for r in rows if r["by"] == by], at.scored.runs, at.labels, overall, ordered=not is_text(by))
@@ -278,7 +283,7 @@ def _heat_cells(at: Look, down: str, across: str) -> dict[tuple[str, ...], dict[
     by = f"{down}*{across}"
     table = slice_table(at.scored, [by], at.mask)
     mine = table[(table["by"] == by) & (table["run"] == at.scored.runs[0])]
-    rows = {row["where"]: row for row in mine.to_dict("records")}
+    rows = {row["where"]: _in_units(at, row) for row in mine.to_dict("records")}
     group = grouping(at.scored, by)
     found = ((labels, rows.get(filters.query(c))) for labels, c in zip(group.labels, group.conditions, strict=True))
     return {labels: row for labels, row in found if row is not None}
@@ -292,7 +297,7 @@ def _heat_table(at: Look, down: str, across: str, cells: Mapping[tuple[str, ...]
             weight[values[side]] = weight.get(values[side], 0) + row["clips"]
         sides.append(_most_frequent(at.scored, column, weight))
     title = f"Word error rate by {words.columns(f'{down}*{across}')}"
-    return charts.heat_html(cells, sides[1], sides[0], title)
+    return charts.heat_html(cells, sides[1], sides[0], title, unit(at))
 
 
 def _most_frequent(scored: Scored, column: str, weight: dict[str, int]) -> list[str]:

@@ -119,11 +119,10 @@ def bases(services: Services, view: View) -> list[tuple[str, str]]:
 
 
 def preset(services: Services) -> View:
-    """The latest results that can be compared, oldest first so that the newest is held against it; none if there is
-    no pair."""
+    """The two latest results that can be compared, the newest held against the other; none if there is no pair."""
     for family in families(services.results.complete()):
         if len(family) >= LEAST:
-            return View(tuple(result.name for result in reversed(family[:MOST]))).settled()
+            return View(tuple(result.name for result in reversed(family[:LEAST]))).settled()
     return View()
 
 

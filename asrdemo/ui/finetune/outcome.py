@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from contextlib import suppress
 from urllib.parse import urlencode
 
 from asrdemo import registry as registries
-from asrdemo.errors import NotFoundError, TrainingError
+from asrdemo.errors import ConfigError, NotFoundError, TrainingError
 from asrdemo.finetune import runs
-from asrdemo.finetune.recipe import DevCorpus, Recipe
+from asrdemo.finetune.recipe import DevCorpus, Recipe, resolve_folder
 from asrdemo.finetune.runs import Run
 from asrdemo.ui.analysis import evaluate_handlers
 from asrdemo.ui.analysis.evaluate_handlers import Ask
@@ -48,11 +48,15 @@ def tested_on(desk: Desk, recipe: Recipe) -> tuple[str, str]:
 
     Raises NotFoundError where the list has neither.
     """
-    listed = {spec.path.resolve(): spec.id for spec in desk.services.registry.corpora.values()}
+    services = desk.services
+    listed = {spec.path.resolve(): spec.id for spec in services.registry.corpora.values()}
     own: list[DevCorpus] = [*recipe.test, *recipe.dev]
     for source in own:
-        if found := listed.get(Path(source.folder).resolve()):
-            return found, source.split
+        if source.folder in services.registry.corpora:
+            return source.folder, source.split
+        with suppress(ConfigError):  # a variable that is set where the run was started
+            if found := listed.get(resolve_folder(source.folder).resolve()):
+                return found, source.split
     raise NotFoundError(
         "None of the corpora that the recipe tests on is in models.yaml. Add one there, or evaluate by hand: "
         "python -m evals run --help."

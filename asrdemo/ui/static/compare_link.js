@@ -1,5 +1,6 @@
-// Runs once when the page loads: an address such as ?tab=compare&results=a&results=b opens the comparison it names, and
-// the filter of a corpus comparison is kept here. compare.js writes such an address whenever the comparison changes.
+// Runs once when the page loads: an address such as ?tab=compare&results=a&results=b opens the comparison it names,
+// ?tab=compare&part=vote a part of the page, and the filter of a corpus comparison is kept here. compare.js writes such
+// an address whenever the comparison changes.
 () => {
   const asked = new URLSearchParams(location.search);
   const bar = window.asrdemoFilter;
@@ -34,6 +35,15 @@
       show();
     },
   };
+  const PARTS = { clip: "One clip", corpus: "Whole corpus", vote: "Blind vote" };
+  document.addEventListener("click", (event) => {
+    const chosen = event.isTrusted && event.target.closest?.("#compare-parts [role=tab]")?.textContent.trim();
+    const part = Object.keys(PARTS).find((name) => PARTS[name] === chosen);
+    if (!part) return;
+    const theme = new URLSearchParams(location.search).get("__theme");
+    const next = `${location.pathname}?tab=compare&part=${part}${theme ? `&__theme=${theme}` : ""}`;
+    history.replaceState(history.state, "", next);
+  });
   if (!link) return;
   const tab = (root, name) => [...document.querySelectorAll(`${root} [role=tab]`)].find((b) => b.textContent.trim() === name);
   const press = (root, name, then, tries = 100) => {
@@ -41,5 +51,6 @@
     if (button) (button.click(), then?.());
     else if (tries) setTimeout(press, 50, root, name, then, tries - 1);
   };
-  press("#tabs", "Compare", asked.has("results") ? () => press("#compare-parts", "Whole corpus") : null);
+  const part = PARTS[asked.has("results") ? "corpus" : asked.get("part")];
+  press("#tabs", "Compare", part ? () => press("#compare-parts", part) : null);
 }
