@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,9 @@ from huggingface_hub import HfApi, constants
 from asrdemo import process, registry
 from asrdemo.cli import main
 from asrdemo.finetune import flavours, hub, runs, sweep
-from tests import fake_runs, test_finetune_jobs
+from tests import fake_runs
+from tests.fake_jobs import models, renting
 from tests.hub_writes import TOKEN, WritableHub, writing
-from tests.test_finetune_jobs import over, waited
 
 TESTS = Path(__file__).resolve().parent
 SMALL: dict[str, Any] = {
@@ -29,8 +31,16 @@ SMALL: dict[str, Any] = {
     "train": [{"id": "own", "folder": "nowhere"}],
     "dev": [{"id": "own", "folder": "nowhere"}],
 }
+FAR: dict[str, Any] = SMALL | {  # the stand-in trains for as many steps as the seed says
+    "name": "far away",
+    "base": {"checkpoint": "hub:team/base"},
+    "train": [{"id": "own", "folder": "talk"}],
+    "dev": [{"id": "own", "folder": "talk"}],
+    "batches": {"max_minutes": 30.0},
+    "seed": 2000,
+    "smoke": {"seed": 3},
+}
 Ran = Callable[..., tuple[int, str, str]]
-jobs_server, jobs_home = test_finetune_jobs.server, test_finetune_jobs.home  # fixtures: a Hub whose jobs really run
 
 
 @pytest.fixture
@@ -44,6 +54,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield found
     for run in runs.runs(found):
         process.kill(run.folder)
+
+
+def waited(home: Path, name: str, until: Callable[[runs.Run], bool], seconds: float = 60) -> runs.Run:
+    """The run as soon as `until` holds of it."""
+    end = time.monotonic() + seconds
+    while not until(run := runs.read(home, name)):
+        assert time.monotonic() < end, f"{run}\n{runs.log(run)}"
+        time.sleep(0.02)
+    return run
 
 
 @pytest.fixture
@@ -62,7 +81,7 @@ def ran(capsys: pytest.CaptureFixture[str]) -> Ran:
 
 def test_a_run_is_offered_and_taken_back(home: Path, ran: Ran, tiny_checkpoint_layer: Path) -> None:
     fake_runs.make(home, tiny_checkpoint_layer)
-    assert ran("register", "scottish", "--id", "mine") == (0, "mine\n", "")
+    assert ran("register", "scottish", "--id", "mine")[:2] == (0, "mine\n")
     assert ran("register", "scottish")[1] == "scots\n", "the recipe's own id"
     assert {"mine", "scots"} < set(registry.read().checkpoints)
     code, out, _ = ran("unregister", "mine")
@@ -79,7 +98,7 @@ def test_a_run_is_published_privately_unless_told_otherwise(
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     with writing(tmp_path / "hub") as server:
         monkeypatch.setattr(hub, "client", lambda: HfApi(server.url, token=TOKEN))
-        assert ran("publish", "scottish", "--to", "team/scots") == (0, f"{server.url}/team/scots\n", "")
+        assert ran("publish", "scottish", "--to", "team/scots")[:2] == (0, f"{server.url}/team/scots\n")
         assert ran("publish", "scottish", "--to", "team/open", "--public")[0] == 0
         assert server.visibility == {"team/scots": "private", "team/open": "public"}
         code, _, err = ran("publish", "scottish", "--to", "team/scots")
@@ -93,49 +112,53 @@ def test_a_run_is_published_privately_unless_told_otherwise(
 
 
 @pytest.fixture
-def far(jobs_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[Path, list[object]]:
-    """The home of test_finetune_jobs.py, and `start` of its recipe as a job."""
-    monkeypatch.setenv("ASRDEMO_HOME", str(jobs_home))
-    recipe = tmp_path / "far.yaml"
-    recipe.write_text(json.dumps(test_finetune_jobs.RECIPE | {"seed": 2000, "smoke": {"seed": 3}}))
-    return jobs_home, ["start", recipe, "--on", "jobs", "--flavour", "cpu-basic", "--detach"]
+def server(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WritableHub]:
+    """A Hub whose jobs really run, and far.yaml in the home."""
+    (home / "far.yaml").write_text(json.dumps(FAR))
+    monkeypatch.setenv("ASRDEMO_REGISTRY", str(models(tmp_path / "models")))
+    with renting(tmp_path, monkeypatch) as found:
+        yield found
 
 
-def test_a_job_starts_only_once_its_price_is_confirmed(
-    far: tuple[Path, list[object]], jobs_server: WritableHub, ran: Ran
-) -> None:
-    home, start = far
-    start[4] = "a10g-small"
+def rent(home: Path, flavour: str) -> list[object]:
+    """`start` of far.yaml as a job."""
+    return ["start", home / "far.yaml", "--on", "jobs", "--flavour", flavour, "--detach"]
+
+
+def test_a_job_starts_only_once_its_price_is_confirmed(home: Path, server: WritableHub, ran: Ran) -> None:
+    start = rent(home, "a10g-small")
     code, out, _ = ran(*start)
     assert code == 1 and "60 minutes on a10g-small cost $1.00 at most" in out and "add: --confirm 1.00" in out
-    told = json.loads(ran(*start, "--job-minutes", 90, "--json")[1])
-    assert told == {"flavour": "a10g-small", "minutes": 90.0, "dollars": 1.5, "started": False}
+    code, out, _ = ran(*start, "--job-minutes", 90, "--json")
+    assert code == 1
+    assert json.loads(out) == {"flavour": "a10g-small", "minutes": 90.0, "dollars": 1.5, "started": False}
     code, _, err = ran(*start, "--confirm", 1)
     assert code == 1 and "$1.00 were agreed to. Confirm 1.50 to start" in err, "the Hub's own price counts too"
-    assert not runs.runs(home) and not jobs_server.jobs and not jobs_server.repositories
+    assert not runs.runs(home) and not server.jobs and not server.repositories
     code, out, _ = ran(*start, "--smoke", "--confirm", 1.5, "--name", "mine")
     assert code == 0 and out.startswith("mine: started")
-    assert waited(home, "mine", over).state == "complete" and len(jobs_server.jobs) == 1
-    (runs.read(home, "mine").folder / "best.json").unlink()
+    run = waited(home, "mine", lambda r: not r.active)
+    assert (run.state, run.step, len(server.jobs)) == ("complete", 3, 1)
+    shutil.rmtree(run.folder / "best")
+    (run.folder / ".fetched" / "seen.json").unlink()
     code, out, _ = ran("fetch", "mine")
     assert code == 0 and out.startswith("mine: the job is COMPLETED; what it has pushed so far is in ")
-    code, out, _ = ran("stop", "mine", "--now")
-    assert (code, out) == (0, "mine: complete\n"), "nothing is left to cancel"
+    assert (run.folder / "best" / "model.safetensors").is_file()
+    assert ran("stop", "mine", "--now") == (0, "mine: complete\n", ""), "nothing is left to cancel"
 
 
 @pytest.mark.parametrize("watched", [True, False])
 def test_ending_a_job_at_once_cancels_it_whoever_watches(
-    far: tuple[Path, list[object]], jobs_server: WritableHub, ran: Ran, watched: bool
+    home: Path, server: WritableHub, ran: Ran, watched: bool
 ) -> None:
-    home, start = far
-    assert ran(*start, "--confirm", 1)[0] == 0
+    assert ran(*rent(home, "cpu-basic"), "--confirm", 1)[0] == 0
     run = waited(home, "far-away", lambda r: r.step > 0)
     if not watched:
         process.kill(run.folder)
         code, out, _ = ran("stop", "far-away")
-        assert code == 0 and "nobody watches its job" in out and jobs_server.jobs["job0"].stage == "RUNNING"
+        assert code == 0 and "nobody watches its job" in out and server.jobs["job0"].stage == "RUNNING"
     assert ran("stop", "far-away", "--now")[:2] == (0, "far-away: interrupted; its job is cancelled\n")
-    assert jobs_server.jobs["job0"].stage == "CANCELED" and not process.alive(run.folder)
+    assert server.jobs["job0"].stage == "CANCELED" and not process.alive(run.folder)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +187,7 @@ def test_flavours_are_listed_with_memory_and_price(home: Path, ran: Ran) -> None
     (line,) = [line.split() for line in out.splitlines() if line.startswith("a100x4 ")]
     assert code == 0 and line == ["a100x4", "4", "80", "10.00"] and flavours.PRICES_READ in out
     told = {row["flavour"]: row for row in json.loads(ran("flavours", "--json")[1])}
-    assert set(told) == set(flavours.FLAVOURS) and told["l4x1"]["dollars_an_hour"] == 0.8
+    assert set(told) == set(flavours.FLAVOURS) and told["l4x1"]["dollars"] == 0.8
 
 
 # Sweeps
@@ -184,23 +207,23 @@ def test_a_sweep_is_watched_to_its_end_and_then_told(home: Path, ran: Ran, monke
     finished(runs.read(home, "small-1h").folder)
     table = ran("curve")[1].splitlines()
     assert table[0].split("  ")[0] == "asked" and "WER before %" in table[0] and "with LM after %" in table[0]
-    assert "50 min, 300 clips" in table[2] and "40.0 (" in table[2] and "20.0 (" in table[2] and " 24 " in table[2]
+    assert "50 min, 300 clips" in table[2] and "45.0 (" in table[2] and "25.0 (" in table[2] and " 24 " in table[2]
     told = json.loads(ran("curve", "small", "--json")[1])
     assert [point["hours_asked"] for point in told] == [0.2, 1.0] and told[0]["sets"] == {}
     exam = told[1]["sets"]["exam"]
     assert (exam["clips"], exam["speakers"], exam["wer"]["before"]["rate"], exam["wer"]["after"]["rate"]) == (
-        24, 8, 0.4, 0.2
+        24, 8, 0.45, 0.25
     )  # fmt: skip
-    assert exam["lm_wer"]["after"]["rate"] == 0.1 and exam["wer"]["after"]["low"] is None, "all speakers err alike"
+    assert exam["lm_wer"]["after"]["rate"] == 0.1 and 0.1 < exam["wer"]["after"]["low"] < 0.25
     code, _, err = ran("curve", "other")
     assert code == 1 and "no sweep 'other'; there are: small" in err
 
 
 def finished(folder: Path) -> None:
-    """What a trainer leaves: words wrong of ten, 4 before and 2 after."""
+    """What a trainer leaves: of ten words 4.5 wrong before and 2.5 after."""
     process.write_json(folder / "data.json", {"train": {"own": {"hours": 0.8333, "clips": 300}}})
     for when, wrong in (("before", 4), ("after", 2)):
-        heard = [(f"s{s}", "", 10, wrong) for s in range(8) for _ in range(3)]
+        heard = [(f"s{s}", "", 10, wrong + s % 2) for s in range(8) for _ in range(3)]
         sweep_scores = fake_runs.table({"exam": heard})
         fake_runs.scores.write(folder / f"{when}.parquet", [sweep_scores])
         process.write_json(folder / f"{when}.json", {})

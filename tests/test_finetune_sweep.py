@@ -175,7 +175,7 @@ def test_the_page_draws_the_curve_of_the_sweep(home: Path) -> None:
     assert "exam with LM (24 clips)" in label[1], "decoded with the language model, too"
     assert shown.count('class="interval"') == 2 * 2 * 2, "two runs, two lines, in two sizes"
     assert shown.count('class="line base"') == 2 * 2
-    assert "36 min" in shown and "there were; 1 h asked for" in shown
+    assert "36 min</b>" in shown and "of 1 h asked for" in shown
     assert re.search(r">5 h</a>.*?(▶ trains|… waits)", shown), "a run that is not over is named as such"
     assert f"run={few.name}" in shown and f"run={many.name}" not in shown, "the others can be opened"
 

@@ -9,4 +9,5 @@ prepare.py load it.
     runs, live, journal, records     the run directory: queue, watching, going on
     register, card*, intervals, provenance, publish, hub     what becomes of a run
     backends, jobs_*, in_job     runs elsewhere: Hugging Face Jobs
+    sweep                      the same recipe with more and more speech
 """

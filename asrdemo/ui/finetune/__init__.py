@@ -5,7 +5,7 @@
     handlers.py    making and checking a recipe; run_handlers.py: watching runs and what one may do with them
     outcome.py     the checkpoint of a run: evaluated beside its base, and compared with it
     history.py     the metrics of a run, read as they come and thinned
-    markup.py, run_html.py, charts.py     values -> HTML
+    markup.py, run_html.py, charts.py, sweep_html.py     values -> HTML; the last: how much speech is enough
     tab.py, recipe_panel.py, runs_panel.py     layout and wiring
 
 The page keeps nothing of a run: everything is read from its directory, so that anybody finds it again at any time.

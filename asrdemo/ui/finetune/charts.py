@@ -1,4 +1,5 @@
-"""Curves of a run as SVG, like the other charts of the project: no script, marks besides colours, figures in words.
+"""Curves as SVG, like the other charts of the project: no script, marks besides colours, figures in words. Here those
+of a run by step, and the frame that every curve of the page stands in.
 
 Each chart is drawn twice, wide and narrow; the style sheet shows the one that fits.
 """
@@ -16,9 +17,54 @@ from evals.wording import count
 
 MOST_POINTS = 200  # of a line, as it is drawn
 MOST_LINES = 6
-_WIDTHS = {"wide": 540, "narrow": 330}
+WIDTHS = {"wide": 540, "narrow": 330}
 _TOP, _BOTTOM, _LEFT, _RIGHT, _HEIGHT = 26, 44, 46, 14, 250
 WAITING = '<p class="hint">Curves appear after the first steps.</p>'
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The axes of one size of a chart. kind: of WIDTHS; low, high: ends of x, by equal factors if `log`; top: end of y,
+    which begins at 0. What is beyond (a first loss of hundreds) is drawn at the end."""
+
+    kind: str
+    low: float
+    high: float
+    top: float
+    log: bool = False
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """Of the x axis, in units of the drawing."""
+        return _LEFT, WIDTHS[self.kind] - _RIGHT
+
+    def at(self, point: Point) -> Point:
+        """Where a point is drawn."""
+        scale: Callable[[float], float] = math.log if self.log else float
+        x, low, high = scale(point[0]), scale(self.low), scale(self.high)
+        left, right = self.ends
+        across = left + (right - left) * min(max((x - low) / (high - low), 0.0), 1.0)
+        down = _HEIGHT - _BOTTOM - (_HEIGHT - _TOP - _BOTTOM) * min(point[1], self.top) / self.top
+        return round(across, 1), round(down, 1)
+
+    def drawn(
+        self, inside: Sequence[str], ticks: Sequence[tuple[float, str]], under: str, unit: str, label: str
+    ) -> str:
+        """The whole drawing. ticks: of x, and what they say; under: what x is; unit: of y; label: all in words."""
+        left, right = self.ends
+        parts = [f'<svg viewBox="0 0 {right + _RIGHT} {_HEIGHT}" class="{self.kind}" role="img" ']
+        parts.append(f'aria-label="{escape(label)}">')
+        for i in range(6):
+            y = self.at((self.low, self.top * i / 5))[1]
+            parts.append(f'<path d="M{left} {y}H{right}" class="grid"/>')
+            parts.append(f'<text x="{left - 6}" y="{y + 4}" class="end">{self.top * i / 5:g}</text>')
+        for value, said in ticks:
+            x = self.at((value, 0))[0]
+            place = "end" if x == right else "middle"
+            parts.append(f'<text x="{x}" y="{_HEIGHT - _BOTTOM + 17}" class="{place}">{said}</text>')
+        parts.append(f'<text x="{(left + right + _RIGHT) / 2}" y="{_HEIGHT - 6}" class="middle">{under}</text>')
+        parts.append(f'<text x="0" y="10">{unit}</text>')
+        return "".join([*parts, *inside, "</svg>"])
 
 
 @dataclass(frozen=True)
@@ -51,47 +97,31 @@ def _dev(name: str, sizes: Mapping[str, int]) -> str:
 
 def _figure(title: str, unit: str, lines: Sequence[Line], say: str, far: float) -> str:
     legend = "".join(
-        f"<li>{_key(line.mark)}{escape(line.name)} <b>{say.format(line.points[-1][1])}</b></li>" for line in lines
+        f"<li>{key(line.mark)}{escape(line.name)} <b>{say.format(line.points[-1][1])}</b></li>" for line in lines
     )
     said = "; ".join(
         f"{line.name}: {say.format(line.points[0][1])} at step {line.points[0][0]:,.0f}, "
         f"{say.format(line.points[-1][1])} at step {line.points[-1][0]:,.0f}"
         for line in lines
     )
-    drawn = "".join(_drawn(kind, width, unit, lines, say, far, f"{title}. {said}") for kind, width in _WIDTHS.items())
+    drawn = "".join(_drawn(kind, unit, lines, say, far, f"{title}. {said}") for kind in WIDTHS)
     return f'<figure class="curve"><figcaption>{title}</figcaption>{drawn}<ul class="legend">{legend}</ul></figure>'
 
 
-def _key(mark: int) -> str:
+def key(mark: int) -> str:
+    """The mark of a line, for its legend; -1 for one without marks."""
     if mark < 0:
         return '<svg viewBox="-8 -8 16 16" class="key" aria-hidden="true"><path d="M-8 0h16" class="plain"/></svg>'
     return f'<svg viewBox="-8 -8 16 16" class="key" aria-hidden="true">{shape(mark, 0, 0)}</svg>'
 
 
-def _drawn(kind: str, width: int, unit: str, lines: Sequence[Line], say: str, far: float, label: str) -> str:
-    """One size. Values beyond the axis (a first loss of hundreds) are drawn at its end."""
-    top = _ceiling([value for line in lines for _, value in line.points])
-
-    def at(point: Point) -> tuple[float, float]:
-        x = _LEFT + (width - _LEFT - _RIGHT) * point[0] / far
-        y = _HEIGHT - _BOTTOM - (_HEIGHT - _TOP - _BOTTOM) * min(point[1], top) / top
-        return round(x, 1), round(y, 1)
-
-    parts = [f'<svg viewBox="0 0 {width} {_HEIGHT}" class="{kind}" role="img" aria-label="{escape(label)}">']
-    for i in range(6):
-        y = at((0, top * i / 5))[1]
-        parts.append(f'<path d="M{_LEFT} {y}H{width - _RIGHT}" class="grid"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4}" class="end">{top * i / 5:g}</text>')
-    parts_of_x = 2 if kind == "narrow" else 4
-    for i in range(parts_of_x + 1):
-        step = far * i / parts_of_x
-        place = "end" if step == far else "middle"
-        parts.append(f'<text x="{at((step, 0))[0]}" y="{_HEIGHT - _BOTTOM + 17}" class="{place}">{step:,.0f}</text>')
-    parts.append(f'<text x="{(width + _LEFT) / 2}" y="{_HEIGHT - 6}" class="middle">step</text>')
-    parts.append(f'<text x="0" y="10">{unit}</text>')
-    for line in lines:
-        parts += _line(line, at, say)
-    return "".join([*parts, "</svg>"])
+def _drawn(kind: str, unit: str, lines: Sequence[Line], say: str, far: float, label: str) -> str:
+    """One size."""
+    frame = Frame(kind, 0.0, far, _ceiling([value for line in lines for _, value in line.points]))
+    parts = 2 if kind == "narrow" else 4
+    steps = [far * i / parts for i in range(parts + 1)]
+    inside = [part for line in lines for part in _line(line, frame.at, say)]
+    return frame.drawn(inside, [(step, f"{step:,.0f}") for step in steps], "step", unit, label)
 
 
 def _line(line: Line, at: Callable[[Point], Point], say: str) -> list[str]:

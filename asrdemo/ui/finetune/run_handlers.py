@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from asrdemo import process
-from asrdemo.errors import AsrDemoError, NotFoundError
+from asrdemo.errors import AsrDemoError, NotFoundError, TrainingError
 from asrdemo.finetune import recipe as recipes
-from asrdemo.finetune import runs
+from asrdemo.finetune import runs, sweep
 from asrdemo.finetune.recipe import Recipe
 from asrdemo.finetune.runs import Run
-from asrdemo.ui.finetune import charts, markup, outcome, run_html
+from asrdemo.ui.finetune import charts, markup, outcome, run_html, sweep_html
 from asrdemo.ui.finetune.handlers import Desk
 from asrdemo.ui.finetune.history import History
 
@@ -77,7 +78,7 @@ def watch(desk: Desk, name: str = "", problem: str = "") -> Watch:
             outcome.links(desk, recipe, known_as),
             evaluating,
         ),
-        charts.curves_html(history, sizes),
+        charts.curves_html(history, sizes) + _sweep(found, run),
         run_html.scores_html(before, after, last.get("slices"), last.get("step")),
         run_html.samples_html(last.get("samples"), last.get("step")),
         run_html.log_html(runs.log(run, LOG_LINES)),
@@ -98,6 +99,17 @@ def _history(desk: Desk, run: Run) -> History:
     kept = desk.histories.get(key) or History()
     desk.histories.put(key, kept)
     return kept.read(run)
+
+
+def _sweep(found: Sequence[Run], run: Run) -> str:
+    """The curve of the sweep that a run belongs to, "" for a run by itself."""
+    part = sweep.part_of(run)
+    if not part:
+        return ""
+    try:
+        return sweep_html.curve_html(sweep.points(found, part.name), run.name)
+    except TrainingError as error:  # scores of one of its runs are damaged
+        return markup.problem(str(error))
 
 
 def _recipe(run: Run) -> Recipe | None:
