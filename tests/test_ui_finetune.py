@@ -21,7 +21,7 @@ from gradio_client.exceptions import AppError
 
 from asrdemo import process, registry
 from asrdemo.corpus import open_corpus
-from asrdemo.errors import ConfigError, NotFoundError, TrainingError
+from asrdemo.errors import BusyError, ConfigError, NotFoundError, TrainingError
 from asrdemo.finetune import precheck, runs, select
 from asrdemo.finetune import recipe as recipes
 from asrdemo.finetune.precheck_report import Estimates, Histogram, Report, Row
@@ -289,6 +289,20 @@ def test_a_demo_runs_the_shipped_recipes_for_a_few_minutes(tmp_path: Path, found
     assert recipes.load(run.folder / runs.RECIPE).batches.max_minutes == access.DEMO_MINUTES
 
 
+def test_strangers_neither_block_nor_fill_a_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "DEMO_KEPT", 2)
+    desk = make_desk(tmp_path, finetune="demo")
+    for number in range(4):
+        made_run(tmp_path, f"over{number}", started=1e9 + number)
+    access.make_room(replace(desk.services.settings, finetune="on"))
+    assert len(runs.runs(tmp_path)) == 4, "on a machine of one's own nothing leaves"
+    access.make_room(desk.services.settings)
+    assert len(runs.runs(tmp_path)) == 2
+    monkeypatch.setattr(access, "DEMO_QUEUE", 0)
+    with pytest.raises(BusyError, match="this is a demo"):
+        access.make_room(desk.services.settings)
+
+
 # Runs
 
 
@@ -467,13 +481,16 @@ def test_every_event_is_closed_to_strangers(page: tuple, monkeypatch: pytest.Mon
     assert asked >= 15 and not (home / "runs").exists() and not (home / "shards").exists()
 
 
-@pytest.mark.parametrize("event", ["start", "check", "stop", "resume", "register", "card", "look", "open", "form"])
+@pytest.mark.parametrize("event", ["start", "check", "stop", "resume", "register", "card", "look", "open", "form", "evaluate",
+                                   "start_job", "quote"])  # fmt: skip
 def test_a_program_is_a_stranger_too(page: tuple, monkeypatch: pytest.MonkeyPatch, event: str) -> None:
     client, blocks, _ = page
     monkeypatch.setenv("SPACE_ID", "speech-lab/demo")
     given: dict[str, list[Any]] = {
         "start": ["name: x", True, None], "check": ["name: x", True], "open": [handlers.FIRST],
         "form": ["name: x", True, "n", "demo-en", "demo-corpus", [], [], [], 50, 5, "full"],
+        "start_job": ["name: x", True, None, "t4-small", 5, "", 1.0],
+        "quote": ["name: x", True, "jobs", "t4-small", 5, ""],
     }  # fmt: skip
     with pytest.raises(AppError, match="only speech-lab"):
         client.predict(*given.get(event, ["?run=x"]), api_name=f"/finetune_{event}")

@@ -99,9 +99,12 @@ def test_one_sentence_says_what_it_may_cost_and_who_pays(desk: Desk, server: Wri
 
 
 def test_where_the_hub_asks_for_more_its_price_counts(desk: Desk, server: WritableHub) -> None:
+    places.look(desk, TEXT, False, Job("t4-small"))  # of which the Hub says nothing
     now = places.look(desk, TEXT, False, Job("a10g-small")).quote
     today = time.strftime("%Y-%m-%d", time.gmtime())
     assert backends.cost("a10g-small", 60) == 1.0
+    longer = places.look(desk, TEXT, False, Job("a10g-small", 120)).quote
+    assert longer and longer.dollars == 3.0
     assert now and now.dollars == 1.5 and now.said.endswith(f"prices read on {today}.")
 
 
@@ -119,8 +122,8 @@ def test_the_cheapest_machine_that_it_fits_on_is_proposed(desk: Desk, server: Wr
     assert now.flavour == min(fitting, key=lambda name: FLAVOURS[name].dollars) == "l4x1" and now.can_start
     labels = {name: label for label, name in now.flavours}
     assert list(labels)[0] == "t4-small" and set(labels) == set(FLAVOURS), "the cheapest GPU first"
-    assert labels["t4-small"] == "t4-small · 16 GB GPU · $0.40 an hour · ✕ too small"
-    assert labels["a100x4"] == "a100x4 · 4 × 80 GB GPU · $10.00 an hour · ✓ fits"
+    assert labels["t4-small"] == "t4-small · 16 GB · $0.40/h · ✕ too small"
+    assert labels["a100x4"] == "a100x4 · 4 × 80 GB · $10.00/h · ✓ fits"
     assert places.look(desk, TEXT, False, Job("a100-large"), settle=True).flavour == "a100-large", "it fits there"
     own = places.look(desk, TEXT, False, Job("t4-small"))
     assert own.flavour == "t4-small" and "does not fit there" in own.note, "who insists may, and is told"
@@ -188,6 +191,19 @@ def test_a_demo_neither_offers_nor_starts_jobs(settings: Settings, server: Writa
     with pytest.raises(ClosedError, match="This is a demo"):
         places.start(demo, TEXT, True, Job("t4-small"), 99)
     assert not server.jobs and not runs.runs(settings.home)
+
+
+@pytest.mark.parametrize("name, value", [("GRADIO_SERVER_NAME", "0.0.0.0"), ("GRADIO_SHARE", "True")])
+def test_an_app_that_others_reach_spends_nothing(
+    desk: Desk, server: WritableHub, found: list[Row], monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    desk.reports.put(handlers.key(handlers.form.parse(TEXT)[1]), Report(tuple(found)).as_dict())
+    monkeypatch.setenv(name, value)
+    assert not places.offered(desk.services.settings)
+    with pytest.raises(ClosedError, match="reached from other machines"):
+        places.start(desk, TEXT, True, Job("t4-small"), 99)
+    monkeypatch.setenv("SPACE_ID", "speech-lab/demo")  # where sign-in tells who may
+    assert places.offered(desk.services.settings) and not server.jobs
 
 
 # Start
@@ -288,10 +304,10 @@ def test_values_arrive_in_their_places(
         flavour, minutes, note, dollars = answer  # buttons do not come this way
         assert "At most $1.20: 90 minutes on l4x1, billed to team" in note and dollars == 1.2
         assert flavour["value"] == "l4x1" and minutes["placeholder"] == "60"
-        answer = client.predict(text, False, "run:old", *fields, dollars, api_name="/finetune_start_job")
+        answer = client.predict(text, False, handlers.FIRST, *fields, dollars, api_name="/finetune_start_job")
         assert answer[0] == "" and any("$9.00 &lt;now&gt;" in part for part in answer if isinstance(part, str))
         (given,) = asked
-        assert (given["seed"], given["parent"]) == (7, "old")
+        assert (given["seed"], given["parent"]) == (7, "")
         assert (given["flavour"], given["minutes"], given["corpora"]) == tuple(fields) and given["confirm"] == 1.2
         where = next(each for each in blocks.blocks.values() if getattr(each, "elem_id", "") == "finetune-where")
         assert isinstance(where, gr.Radio) and where.visible and where.value == places.HERE

@@ -20,6 +20,7 @@ image below starts on every flavour, how long installing takes, and what a volum
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 from collections.abc import Mapping
@@ -61,7 +62,7 @@ def cost(flavour: str, minutes: float) -> float:
     minute that they run. Raises ConfigError."""
     if flavour not in FLAVOURS:
         raise ConfigError(f"There is no flavour {flavour!r} of Hugging Face Jobs; there are {', '.join(FLAVOURS)}.")
-    return round(minutes / 60 * FLAVOURS[flavour].dollars, 2)
+    return _cents(minutes / 60 * FLAVOURS[flavour].dollars)
 
 
 def submit(
@@ -95,7 +96,7 @@ def submit(
         api = hub.client()
     with hub.talking("asking who the token belongs to", JOBS):
         owner = namespace or str(api.whoami()["name"])
-    dollars = max(cost(flavour, minutes), _asked(api, flavour, minutes))
+    dollars = max(cost(flavour, minutes), asked(api, flavour, minutes))
     if confirm < dollars:
         raise ConfigError(
             f"{minutes:g} minutes on {flavour} may cost up to ${dollars:.2f}; ${confirm:.2f} were agreed to. Confirm "
@@ -136,11 +137,16 @@ def _job(folder: Path, api: HfApi) -> jobs_watch.Job:
     return found
 
 
-def _asked(api: HfApi, flavour: str, minutes: float) -> float:
+def asked(api: HfApi, flavour: str, minutes: float) -> float:
     """Dollars by the Hub's own list; 0 where it does not say."""
     with hub.talking("asking what the flavours cost", JOBS):
         units = {"second": 60.0, "minute": 1.0, "hour": 1 / 60}
         for one in api.list_jobs_hardware():
             if one.name == flavour and one.unit_label in units:
-                return round(minutes * units[one.unit_label] * one.unit_cost_usd, 2)
+                return _cents(minutes * units[one.unit_label] * one.unit_cost_usd)
     return 0.0
+
+
+def _cents(dollars: float) -> float:
+    """Rounded up: what is said is what it costs at most."""
+    return math.ceil(100 * dollars - 1e-6) / 100

@@ -9,16 +9,19 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from asrdemo.errors import AsrDemoError
+from asrdemo.errors import AsrDemoError, BusyError
 from asrdemo.finetune import recipe as recipes
+from asrdemo.finetune import runs
 from asrdemo.finetune.recipe import Recipe
 from asrdemo.settings import ROOT, Settings
 
 RECIPES = ROOT / "recipes"
 DEMO_MINUTES = 6.0
+DEMO_QUEUE, DEMO_KEPT = 3, 20  # runs that train or wait, and runs that are over
 Profile = Mapping[str, Any]
 """What Hugging Face says of a visitor who has signed in: a gr.OAuthProfile, which is a dict."""
 
@@ -30,7 +33,13 @@ _STRANGER = (
     "Training takes this Space's machine for minutes to hours, so only {owner} can start, stop and see runs here. "
     "{sign} Duplicate the Space, or run the app on a machine of your own, to train yourself."
 )
-
+_DEMO = "This is a demo: it trains on its own machine only. ASRDEMO_FINETUNE=on on one of your own offers both."
+_REACHED = (
+    "This app can be reached from other machines (GRADIO_SERVER_NAME, GRADIO_SHARE), and whoever reaches it would spend "
+    "its token's money. Jobs are rented from a page that only this machine reaches, or from the command line: "
+    "python -m asrdemo finetune start RECIPE --on jobs"
+)
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -77,6 +86,31 @@ def limited(settings: Settings, recipe: Recipe) -> Recipe:
         )
     minutes = min(recipe.batches.max_minutes or DEMO_MINUTES, DEMO_MINUTES)
     return dataclasses.replace(recipe, batches=dataclasses.replace(recipe.batches, max_minutes=minutes))
+
+
+def make_room(settings: Settings) -> None:
+    """On a demo, where strangers start runs: the oldest that are over leave, DEMO_KEPT stay. Raises BusyError while
+    DEMO_QUEUE train or wait."""
+    if settings.finetune != "demo":
+        return
+    found = runs.runs(settings.home)
+    active = sum(run.active for run in found)
+    if active >= DEMO_QUEUE:
+        raise BusyError(f"{active} runs train or wait here already, and this is a demo. Come back in some minutes.")
+    for run in [run for run in found if not run.active][DEMO_KEPT:]:
+        shutil.rmtree(run.folder, ignore_errors=True)
+
+
+def may_spend(settings: Settings) -> None:
+    """Whether jobs may be started, which this app's token pays for. Raises ClosedError with the reason.
+
+    Off a Space nothing tells visitors apart, so only an app that this machine alone reaches may.
+    """
+    if settings.finetune != "on":
+        raise ClosedError(_DEMO)
+    reached = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), os.environ.get("GRADIO_SHARE", "false").lower()
+    if not space_owner() and (reached[0] not in _LOOPBACK or reached[1] not in ("", "0", "false")):
+        raise ClosedError(_REACHED)
 
 
 def space_owner() -> str:

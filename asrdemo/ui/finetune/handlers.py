@@ -28,24 +28,32 @@ if TYPE_CHECKING:
 PRECHECK = "precheck.json"
 FIRST = "recipe:demo-en-tuned.yaml"
 MOST_VALUES = 300  # of a column that are offered
+ABOUT_HERE = ("memory", "disk", "longest batch")
+"""Rows of a check that speak of this machine, and say nothing of a run that trains elsewhere."""
 _ASKED = {"accents": "accents", "gender": "genders", "age": "ages"}
 """Columns of Error analysis -> fields of the form."""
 
 
 @dataclass(frozen=True)
 class Desk:
-    """What the events share. reports: prechecks by recipe; offers: what corpora have; histories: metrics of runs."""
+    """What the events share. reports: prechecks by recipe; offers: what corpora have; histories: metrics of runs;
+    owners, prices: what the Hub said of tokens, and of a machine for some minutes; travels: recipes that can be sent
+    there (see places.py)."""
 
     services: Services
     reports: Shelf[dict[str, Any]] = field(default_factory=lambda: Shelf(100))
     offers: Shelf[Offer] = field(default_factory=lambda: Shelf(20, seconds=600))
     histories: Shelf[History] = field(default_factory=lambda: Shelf(20))
+    owners: Shelf[str] = field(default_factory=lambda: Shelf(20, seconds=600))
+    prices: Shelf[float] = field(default_factory=lambda: Shelf(200, seconds=600))
+    travels: Shelf[bool] = field(default_factory=lambda: Shelf(100, seconds=600))
 
 
 @dataclass(frozen=True)
 class Shown:
     """A recipe and what the page says of it. form: None where the text is no recipe, then `verdict` says why; plain:
-    whether the form says everything about its clips. can_start; may_anyway: warnings may be overruled."""
+    whether the form says everything about its clips. can_start: on this machine; may_anyway: warnings may be overruled,
+    here or, where only this machine will not do, elsewhere."""
 
     text: str
     form: Form | None
@@ -158,8 +166,6 @@ def show(desk: Desk, text: str, anyway: bool = False) -> Shown:
         return Shown(text, None, Offer(), markup.verdict_wrong(str(error)), "")
     offer = offered(desk, recipe.train[0].folder)
     report = desk.reports.get(key(limited))
-    states = {row["state"] for row in report["rows"]} if report else set()
-    good = report is not None and "block" not in states
     return Shown(
         text,
         form.read(recipe),
@@ -167,9 +173,26 @@ def show(desk: Desk, text: str, anyway: bool = False) -> Shown:
         markup.verdict(recipe, limited),
         markup.report_html(report) if report else markup.UNCHECKED,
         form.plain(recipe, offer),
-        good and (anyway or "warn" not in states),
-        good and "warn" in states,
+        may_start(report, anyway),
+        any(may_start(report, True, there) and not may_start(report, False, there) for there in (False, True)),
     )
+
+
+def may_start(report: Mapping[str, Any] | None, anyway: bool, elsewhere: bool = False) -> bool:
+    """Whether a check lets a run start. anyway: also with warnings; elsewhere: not on this machine."""
+    return not _against(report, anyway, elsewhere)
+
+
+def _against(report: Mapping[str, Any] | None, anyway: bool, elsewhere: bool) -> str:
+    """Why a run may not start, "" for nothing."""
+    if report is None:
+        return "Check this recipe first: it was changed since, or the app was started anew."
+    states = {row["state"] for row in report["rows"] if not (elsewhere and row["check"] in ABOUT_HERE)}
+    if "block" in states:
+        return "The check found what must be mended before this can train; see the rows marked ✕."
+    if "warn" in states and not anyway:
+        return "The check has warnings; tick “Start although there are warnings”, or mend them."
+    return ""
 
 
 def edited(desk: Desk, text: str, after: Form) -> str:
@@ -226,23 +249,26 @@ def mended(desk: Desk, text: str, number: int) -> str:
 def start(desk: Desk, text: str, anyway: bool, parent: str = "", who: str = "") -> str:
     """Start the run, or put it in the queue; its name. parent: the run it is a changed copy of.
 
-    Raises ConfigError for a recipe that was not checked, that must not start, or whose warnings nobody overruled.
+    Raises ConfigError for a recipe that was not checked, that must not start, or whose warnings nobody overruled,
+    BusyError on a demo whose queue is full.
     """
-    services = desk.services
-    data, recipe = form.parse(text)
-    limited = access.limited(services.settings, recipe)
-    report = desk.reports.get(key(limited))
-    if report is None:
-        raise ConfigError("Check this recipe first: it was changed since, or the app was started anew.")
-    states = {row["state"] for row in report["rows"]}
-    if "block" in states:
-        raise ConfigError("The check found what must be mended before this can train; see the rows marked ✕.")
-    if "warn" in states and not anyway:
-        raise ConfigError("The check has warnings; tick “Start although there are warnings”, or mend them.")
-    minutes = {"batches": {"max_minutes": limited.batches.max_minutes}} if limited != recipe else {}
-    run = runs.start(services.settings.home, schema.merged(data, minutes), parent=parent, who=who)
+    data, report = cleared(desk, text, anyway)
+    access.make_room(desk.services.settings)
+    run = runs.start(desk.services.settings.home, data, parent=parent, who=who)
     process.write_json(run.folder / PRECHECK, report)
     return run.name
+
+
+def cleared(desk: Desk, text: str, anyway: bool, elsewhere: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The keys of a recipe that may start as it is, and its check; as `start` and `may_start` say."""
+    data, recipe = form.parse(text)
+    limited = access.limited(desk.services.settings, recipe)
+    report = desk.reports.get(key(limited))
+    against = _against(report, anyway, elsewhere)
+    if report is None or against:
+        raise ConfigError(against)
+    minutes = {"batches": {"max_minutes": limited.batches.max_minutes}} if limited != recipe else {}
+    return schema.merged(data, minutes), report
 
 
 def parent_of(source: str) -> str:

@@ -194,3 +194,17 @@ def sign_in_note() -> str:
     if not access.space_owner() or access.can_sign_in():
         return ""
     return '<p class="hint">The owner: add <code>hf_oauth: true</code> to README.md, so that you can sign in.</p>'
+
+
+def job_cost(said: str, small: bool, here_only: bool) -> str:
+    """Above the button that starts a job: what it may cost. small: the check says that the machine is; here_only: the
+    check says that this machine will not do."""
+    notes = ["The check says that the longest batch does not fit there; take one that is marked ✓."] * small
+    notes += ["What the check says of this machine's memory and disk does not count there."] * here_only
+    more = "".join(f'<p class="hint">▲ {escape(note)}</p>' for note in notes)
+    return f'<p class="cost" role="status">{escape(said)}</p>{more}'
+
+
+def job_wrong(problem: str) -> str:
+    """Why a recipe cannot be a job, as it is."""
+    return f'<p class="problem" role="alert"><strong>✕ Cannot train there:</strong> {escape(problem)}</p>'

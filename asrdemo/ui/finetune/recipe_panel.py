@@ -14,7 +14,7 @@ import gradio as gr
 
 from asrdemo.errors import AsrDemoError
 from asrdemo.ui import decoder_panel, words
-from asrdemo.ui.finetune import access, handlers, markup
+from asrdemo.ui.finetune import access, handlers, markup, place_panel, places
 from asrdemo.ui.finetune.form import COLUMNS, Form, Offer
 from asrdemo.ui.finetune.handlers import Desk, Shown
 from asrdemo.ui.theme import script
@@ -35,7 +35,8 @@ _LABELS = {"accents": "Accents to learn", "genders": "Genders", "ages": "Ages"}
 
 @dataclass(frozen=True)
 class Panel:
-    """The components. fields: of a Form, by name; made: the name of the run just started."""
+    """The components. fields: of a Form, by name; made: the name of the run just started. place: where it trains, with
+    `rent` in place of `start` for elsewhere."""
 
     source: gr.Dropdown
     note: gr.HTML
@@ -48,6 +49,8 @@ class Panel:
     anyway: gr.Checkbox
     report: gr.HTML
     made: gr.Textbox
+    place: place_panel.Panel
+    rent: gr.Button
 
     @property
     def shown(self) -> list[Any]:
@@ -71,17 +74,21 @@ def build(desk: Desk) -> Panel:
                 interactive=True, elem_id="finetune-yaml",
             )  # fmt: skip
             verdict = gr.HTML("", elem_id="finetune-verdict", **PLAIN)
+            place = place_panel.build(desk)
             with gr.Row(elem_id="finetune-go"):
                 check = gr.Button("Check", elem_id="finetune-check", min_width=120)
                 start = gr.Button(
                     "Start", variant="primary", interactive=False, elem_id="finetune-start", min_width=120
+                )
+                rent = gr.Button(
+                    "Start", variant="primary", interactive=False, visible=False, elem_id="finetune-rent", min_width=120
                 )
             anyway = gr.Checkbox(label="Start although there are warnings", visible=False, elem_id="finetune-anyway")
             report = gr.HTML(
                 markup.UNCHECKED, elem_id="finetune-report", js_on_load=script("finetune_report.js"), **PLAIN
             )
     made = gr.Textbox(visible=False, label="run")
-    return Panel(source, note, fields, form_note, code, verdict, check, start, anyway, report, made)
+    return Panel(source, note, fields, form_note, code, verdict, check, start, anyway, report, made, place, rent)
 
 
 def _form(desk: Desk) -> tuple[dict[str, Any], gr.HTML]:
@@ -151,22 +158,55 @@ def wire(panel: Panel, desk: Desk) -> Any:
             return values(desk, text, anyway, typed="code", problem=str(error))
         return values(desk, text, anyway, typed="code")
 
-    def start(profile: gr.OAuthProfile | None, text: str, anyway: bool, source: str | None) -> list[Any]:
+    def started(text: str, anyway: bool, make: Callable[[], str]) -> list[Any]:
         try:
-            who = profile.username if profile and access.space_owner() else ""
-            made = handlers.start(desk, text, anyway, handlers.parent_of(source or ""), who)
+            made = make()
         except AsrDemoError as error:
             return ["", *values(desk, text, anyway, typed="code", problem=str(error))]
         return [made, *values(desk, text, anyway, typed="code")]
+
+    def start(profile: gr.OAuthProfile | None, text: str, anyway: bool, source: str | None) -> list[Any]:
+        parent = handlers.parent_of(source or "")
+        return started(text, anyway, lambda: handlers.start(desk, text, anyway, parent, _who(profile)))
+
+    def rent(
+        profile: gr.OAuthProfile | None,
+        text: str,
+        anyway: bool,
+        source: str | None,
+        flavour: str | None,
+        minutes: float | None,
+        corpora: str | None,
+        dollars: float | None,
+    ) -> list[Any]:
+        """dollars: what the visitor has agreed to by clicking on the button that said it."""
+        job = places.asked_for(flavour, minutes, corpora)
+        parent = handlers.parent_of(source or "")
+        return started(text, anyway, lambda: places.start(desk, text, anyway, job, dollars or 0, parent, _who(profile)))
 
     panel.check.click(
         _open_to(desk, check), [panel.code, panel.anyway], panel.shown, api_name="finetune_check",
         show_progress_on=panel.report, **CHECKING,
     )  # fmt: skip
+    far = panel.place
+    place_panel.wire(
+        far, desk, panel.start, panel.rent, [panel.code, panel.anyway],
+        [panel.verdict.change, panel.report.change, panel.anyway.input], lambda handler: _open_to(desk, handler),
+    )  # fmt: skip
+    rented = panel.rent.click(
+        _open_to(desk, rent), [panel.code, panel.anyway, panel.source, *far.asked, far.dollars],
+        [panel.made, *panel.shown], api_name="finetune_start_job", **EVENT,
+    )  # fmt: skip
+    rented.success(None, panel.made, js="(name) => window.asrdemoFinetune.started(name)")
     return panel.start.click(
         _open_to(desk, start), [panel.code, panel.anyway, panel.source], [panel.made, *panel.shown],
         api_name="finetune_start", **EVENT,
     )  # fmt: skip
+
+
+def _who(profile: gr.OAuthProfile | None) -> str:
+    """Who asks, where there is a sign-in that can be trusted."""
+    return profile.username if profile and access.space_owner() else ""
 
 
 def _open_to(desk: Desk, handler: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
