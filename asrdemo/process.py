@@ -219,11 +219,12 @@ class Status:
             write_json(self.folder / STATUS, {**self._told, **now})
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """What a file says; nothing, if it is not there, was cut short by a power failure or is no such file."""
+def read_json(path: Path, most: int = _MOST_JSON) -> dict[str, Any]:
+    """What a file of at most so many bytes says; nothing, if it is larger, is not there, was cut short by a power
+    failure or is no such file."""
     try:
         with path.open("rb") as file:
-            found = json.loads(file.read(_MOST_JSON))
+            found = json.loads(file.read(most))
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -363,15 +363,6 @@ def test_frozen_convolutions(zoo, count, frozen):
     assert graph == [count == 0], "nothing is computed for what stays as it is"
 
 
-def test_the_head_can_go_first(headless):
-    start = opened(headless, TEXTS)
-    base.freeze(start.model, start.recipe, head_only=True)
-    assert [n for n, w in start.model.named_parameters() if w.requires_grad] == ["lm_head.weight", "lm_head.bias"]
-    base.freeze(start.model, start.recipe)
-    assert start.model.wav2vec2.encoder.layers[0].attention.q_proj.weight.requires_grad
-    assert [n for n, _ in start.model.named_parameters() if base.is_new(n)] == ["lm_head.weight", "lm_head.bias"]
-
-
 # --- adapters ---------------------------------------------------------------------------------------------------------
 
 

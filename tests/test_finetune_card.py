@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from huggingface_hub import ModelCard
 
 from asrdemo import registry
 from asrdemo.errors import TrainingError
-from asrdemo.finetune import card, card_scores, intervals, scores
+from asrdemo.finetune import card, card_scores, contents, intervals, scores
 from evals import bootstrap
 from tests import fake_runs
 
@@ -72,11 +73,68 @@ def test_it_tells_the_rates_before_and_after_with_and_without_a_language_model(t
 
 def test_slices_are_told_and_those_that_got_worse_are_named(tmp_path: Path) -> None:
     text = card.make(made(tmp_path), KNOWN)
-    accents = {row[2]: row[3:] for row in rows(text, "exam") if row[1] == "accents"}
+    greedy, searched = text.split("### By slice, with the language model")
+    assert {row[2]: row[3:] for row in rows(searched, "exam")}["Welsh"][2].startswith("40.0 % (31.6")
+    accents = {row[2]: row[3:] for row in rows(greedy, "exam") if row[1] == "accents"}
     assert list(accents) == ["Scottish English", "Welsh"] and accents["Welsh"][:2] == ["24", "6"]
     assert accents["Welsh"][2].startswith("85.0 %") and accents["Welsh"][3].startswith("95.0 %")
     assert "Worse than before, beyond chance: exam, Welsh, +10.0" in text
     assert "Only Scottish English was heard in this training" in text
+
+
+def test_a_speaker_of_two_accents_counts_for_both(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    for file in (scores.BEFORE, scores.AFTER):
+        table = pq.read_table(folder / file)
+        said = [f"{a} | Welsh" if a.startswith("Scottish") else a for a in table["accents"].to_pylist()]
+        table = table.set_column(table.column_names.index("accents"), "accents", [said])
+        pq.write_table(table, folder / file)
+    accents = {row[2]: row[3] for row in rows(card.make(folder, KNOWN), "exam") if row[1] == "accents"}
+    assert accents == {"Scottish English": "24", "Welsh": "48"}
+
+
+def test_a_large_release_does_not_hide_what_was_trained_on(tmp_path: Path) -> None:
+    """Names of all clips that were left out once made data.json too large to be read again."""
+    names = tuple(f"train/common_voice_en_{i:08d}.mp3" for i in range(30_000))
+    clips: Any = SimpleNamespace(shards=(Many({"longer than 15.0 s": names}),), infeasible=names, unwritable=names[:1])
+    folder = made(tmp_path)
+    for said in (contents.describe(clips, [], 1), old(names)):
+        (folder / contents.FILE).write_text(json.dumps(said))
+        text = card.make(folder, KNOWN)
+        assert "1400.0 h of Demo corpus" in text and "30,000 longer than 15.0 s" in text
+        assert "30,000 clips had more labels than frames and 1 clip had a character out of vocabulary" in text
+    assert (folder / contents.FILE).stat().st_size > 1 << 20 > 20 * len(json.dumps(contents.describe(clips, [], 1)))
+
+
+class Many:
+    """A shard of 900,000 clips."""
+
+    id, hours = "own", 1400.0
+
+    def __init__(self, dropped: dict[str, tuple[str, ...]]) -> None:
+        self.dropped = dropped
+
+    def __len__(self) -> int:
+        return 900_000
+
+
+def old(names: tuple[str, ...]) -> dict[str, Any]:
+    """What runs of before say."""
+    train = {"own": {"clips": 900_000, "hours": 1400.0, "dropped": {"longer than 15.0 s": names}}}
+    return {"train": train, "dev": {}, "infeasible": names, "unwritable": names[:1]}
+
+
+@pytest.mark.parametrize(
+    "name, written",
+    [
+        ("en", "it writes no punctuation, and all in one case."),
+        ("zh", "it writes no punctuation and no spaces, and all in one case."),
+        ("raw", "it writes the punctuation and the case of its vocabulary."),
+    ],
+)
+def test_it_says_how_the_model_writes(tmp_path: Path, name: str, written: str) -> None:
+    text = card.make(made(tmp_path, normalisation=name), KNOWN)
+    assert written in text and ("each character counts as a word" in text) is (name == "zh")
 
 
 def test_it_tells_the_data_and_what_was_left_out(tmp_path: Path) -> None:

@@ -8,17 +8,18 @@ files prove from both sides are named there and not repeated.
 from __future__ import annotations
 
 import ast
-import dataclasses
 import json
 import math
 import shutil
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import torch
@@ -35,7 +36,7 @@ from transformers import (
 
 from asrdemo import decoding
 from asrdemo.errors import CheckpointError, ConfigError, TrainingError
-from asrdemo.finetune import base, data, evaluate, export, journal, modes, precheck_plan, prepare, train
+from asrdemo.finetune import base, data, evaluate, export, journal, modes, precheck_data, precheck_plan, prepare, train
 from asrdemo.finetune import recipe as recipes
 from asrdemo.finetune.objective import Ctc
 from asrdemo.types import DecoderOptions, Emissions
@@ -54,7 +55,7 @@ FAILURES: dict[str, tuple[str, ...]] = {
         "test_a_model_that_only_says_blank_is_not_trained_to_the_end",
         f"{WATCHDOG}::test_a_healthy_run_raises_nothing",
     ),
-    "a learning rate too high for a tuned base": ("test_the_rate_for_a_new_head_undoes_a_tuned_base",),
+    "a learning rate too high for a tuned base": ("test_the_rate_for_random_weights_undoes_a_tuned_base",),
     "more labels than frames: weights that are no numbers, a logged loss of 0.0": (
         "test_one_clip_with_more_labels_than_frames",
         f"{TRAIN}::test_one_bad_batch_is_left_out",
@@ -125,18 +126,28 @@ def test_the_table_is_true() -> None:
     for tests in FAILURES.values():
         for name in tests:
             file, _, function = name.rpartition("::")
-            assert function in tests_of(here.with_name(file) if file else here), f"{name} does not exist"
+            assert function in named_tests(here.with_name(file) if file else here), f"{name} does not exist"
     named = {name for tests in FAILURES.values() for name in tests if "::" not in name}
-    assert named == tests_of(here) - {"test_the_table_is_true"}
+    assert named == named_tests(here) - {"test_the_table_is_true"}
     assert len(FAILURES) == 23 and all(any("::" not in name for name in tests) for tests in FAILURES.values())
 
 
-def tests_of(file: Path) -> set[str]:
+@cache
+def named_tests(file: Path) -> set[str]:
     tree = ast.parse(file.read_text(encoding="utf-8"))
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
 
 
 # What the tests share
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Models as small as these are slower with more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -311,11 +322,11 @@ def test_one_clip_with_more_labels_than_frames(zoo: dict[str, Path], tones: Path
     assert not any(torch.isfinite(w).all() for w in model.parameters() if w.requires_grad)
 
     corpus = shutil.copytree(tones, tmp_path / "corpus")
-    table = (corpus / "train.tsv").read_text().replace("\tBAD ", f"\t{'BAD ' * 30}", 1)
-    assert table.count("BAD") > 30
-    (corpus / "train.tsv").write_text(table)
+    rows = (corpus / "train.tsv").read_text().split("\n")
+    rows[5] = rows[5].replace("\t\t", "\t").replace(" ", " BAD " * 30)
+    (corpus / "train.tsv").write_text("\n".join(rows))
     tuned(zoo, corpus, tmp_path / "run", batches={"max_steps": 2})
-    assert len(journal.read_json(tmp_path / "run" / "data.json")["infeasible"]) == 1
+    assert "tones/4.flac" in json.dumps(journal.read_json(tmp_path / "run" / "data.json")["infeasible"])
     assert all(math.isfinite(loss) and loss > 0 for loss in losses(tmp_path / "run"))
     assert all(torch.isfinite(w).all() for w in plain(tmp_path / "run" / "best").parameters())
 
@@ -338,7 +349,10 @@ def test_a_batch_in_parts_has_the_loss_of_the_batch(zoo: dict[str, Path], tmp_pa
 
     def ratio(model: Any) -> list[float]:
         """Loss and gradient norm in parts, of those at once."""
-        cuts = ({"per_device_train_batch_size": 4}, {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 4})
+        cuts = (
+            {"per_device_train_batch_size": 4},
+            {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 4},
+        )
         whole, parts = (fit(model, clips, tmp_path, learning_rate=0.0, **cut)[0] for cut in cuts)
         return [parts[key] / whole[key] for key in ("loss", "grad_norm")]
 
@@ -351,7 +365,7 @@ def test_a_batch_of_clips_under_ten_frames(zoo: dict[str, Path], tmp_path: Path)
     with pytest.raises(ValueError, match="mask_length"):
         plain(zoo["layer"]).train()(torch.from_numpy(wave(0.19))[None])  # 9 frames
 
-    with pytest.raises(ConfigError, match=r"at least 0\.3"):
+    with pytest.raises(ConfigError, match=r"min_seconds.*0\.3"):
         recipe(zoo["layer"], clips={"min_seconds": 0.19})
     masks = {"mask_time_prob": 0.5, "mask_time_length": 10}
     start = opened(zoo["layer"], regularisation={**STILL, **masks})
@@ -371,13 +385,15 @@ def prepared(folder: Path, home: Path) -> prepare.Shard:
 # What trains, and how
 
 
+@pytest.mark.parametrize(("token", "told"), [("<pad>", "collapsed to silence"), ("e", "A single letter is written")])
 def test_a_model_that_only_says_blank_is_not_trained_to_the_end(
-    zoo: dict[str, Path], tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    zoo: dict[str, Path], tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str, told: str
 ) -> None:
+    """Or that says another token at every frame."""
     silent = shutil.copytree(zoo["layer"], tmp_path / "silent")
     weights = load_file(silent / "model.safetensors")
     weights["lm_head.weight"].zero_()
-    weights["lm_head.bias"][0] = 20.0
+    weights["lm_head.bias"][LOWER.index(token)] = 20.0
     save_file(weights, silent / "model.safetensors", metadata={"format": "pt"})
     logged = fit(plain(silent), [clip(seed=i) for i in range(6)], tmp_path / "plain", per_device_train_batch_size=1)
     assert len(logged) == 6 and all(math.isfinite(line["loss"]) for line in logged), "it goes on as if nothing were"
@@ -387,17 +403,42 @@ def test_a_model_that_only_says_blank_is_not_trained_to_the_end(
     assert tuned(zoo, tones, tmp_path / "run", silent, **keys) == "collapse"
     assert len(losses(tmp_path / "run")) == 3  # the least warm-up, thrice
     (alert,) = journal.lines(tmp_path / "run" / journal.ALERTS)
-    assert "collapsed to silence" in alert["sentence"] and "another seed" in alert["sentence"]
+    assert told in alert["sentence"] and "another seed" in alert["sentence"]
 
 
-def test_the_rate_for_a_new_head_undoes_a_tuned_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The demo checkpoint, some steps further: what it makes of a clip it has not seen."""
-    raise NotImplementedError
+def test_the_rate_for_random_weights_undoes_a_tuned_base(tmp_path: Path) -> None:
+    """The demo checkpoint after four steps on an accent that is new to it: does it still hear the others?"""
+    demo = Path(__file__).parent.parent / "demo"
+
+    def read(start: base.Start, name: str, said: str) -> dict[str, Any]:
+        samples, rate = soundfile.read(demo / "corpus" / "en" / "clips" / f"synthetic_en_{name}.mp3", dtype="float32")
+        assert rate == 16000
+        return {"input_values": data.standardised(samples), "labels": base.labels(said, start).tolist()}
+
+    def forgotten(rate: float, warmup: int) -> tuple[str, float]:
+        """(what precheck says of the rate, loss on the old accents after, of that before)."""
+        start = opened(demo / "checkpoints" / "demo-en", optimiser={"learning_rate": rate})
+        ctc = Ctc(start, "fp32")
+        old = [read(start, "00142", "that is a bright idea"), read(start, "00220", "where can i buy a letter")]
+        new = [read(start, "01097", "whose drawer is this"), read(start, "01094", "check the battery first")]
+
+        def cost() -> float:
+            with torch.no_grad():
+                return float(ctc.loss(start.model.eval(), item(old), range(2), 1))
+
+        before = cost()
+        schedule = {"learning_rate": rate, "warmup_steps": warmup, "lr_scheduler_type": "constant_with_warmup"}
+        fit(start.model, new * 4, tmp_path, per_device_train_batch_size=2, **schedule)
+        return precheck_plan.rates(start)[0].state, cost() / before
+
+    said, factor = forgotten(precheck_plan.HIGHEST["scratch"], 0)  # right for random weights
+    assert said == "warn" and factor > 5
+    usual = opened(demo / "checkpoints" / "demo-en").recipe.optimiser
+    said, factor = forgotten(usual.learning_rate or 0.0, usual.warmup_steps or 0)
+    assert said == "ok" and factor < 1.5
 
 
-def test_data_parallel_training_needs_every_gradient(
-    zoo: dict[str, Path], tmp_path: Path, one_process: None
-) -> None:
+def test_data_parallel_training_needs_every_gradient(zoo: dict[str, Path], tmp_path: Path, one_process: None) -> None:
     def several_steps(model: Any) -> None:
         parallel = DistributedDataParallel(model.train())
         torch.manual_seed(0)
@@ -438,11 +479,13 @@ def test_fp16_overflows_and_is_never_chosen(zoo: dict[str, Path], monkeypatch: p
             return bool(torch.isfinite(start.model(torch.from_numpy(wave())[None]).logits).all())
 
     assert [finite(p) for p in ("fp16", "bf16", "fp32")] == [False, True, True]
-    assert train.precision(start.recipe) in ("bf16", "fp32")
-    for native, expected in ((True, "bf16"), (False, "fp32")):  # without bf16 of its own: a T4 or V100
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or native)  # noqa: B023
-        assert train.precision(start.recipe) == expected
+    assert evaluate.precision(start.recipe) in ("bf16", "fp32")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
+    assert evaluate.precision(start.recipe) == "bf16"
+    # a T4 or V100 has no bf16, but torch says yes: it would be emulated, and slow
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert evaluate.precision(start.recipe) == "fp32"
 
 
 # Batches and memory
@@ -471,27 +514,27 @@ def test_a_long_clip_late_in_the_pass(zoo: dict[str, Path], tmp_path: Path) -> N
 
 
 def test_out_of_memory_leaves_the_effective_batch_alone(zoo: dict[str, Path], tmp_path: Path) -> None:
-    """Eight clips of 1 s a step, and memory for six."""
-    clips = [clip(seconds=1.0, seed=i) for i in range(16)]
+    """Seven clips of half a second a step, and memory for six."""
+    clips = [clip(seconds=0.5, seed=i) for i in range(14)]
     made = trainer(
-        with_memory(plain(zoo["layer"]), 6.0), clips, tmp_path, per_device_train_batch_size=8, auto_find_batch_size=True
+        with_memory(plain(zoo["layer"]), 3.0), clips, tmp_path, per_device_train_batch_size=7, auto_find_batch_size=True
     )
     made.train()
     assert made.state.train_batch_size == 6 and made.args.gradient_accumulation_steps == 1
-    assert made.state.global_step == 3, "three steps of six where two of eight were asked for"
+    assert made.state.global_step == 3, "three steps of six where two of seven were asked for"
 
     start = opened(zoo["layer"], regularisation=STILL)
-    ctc, whole = Ctc(start, "fp32"), item(clips[:8])
-    ctc.loss(start.model, whole, range(8), 1).backward()
+    ctc, whole = Ctc(start, "fp32"), item(clips[:7])
+    ctc.loss(start.model, whole, range(7), 1).backward()
     expected = start.model.lm_head.weight.grad.clone()
     start.model.zero_grad()
-    with_memory(start.model, 6.0)
+    with_memory(start.model, 3.0)
     with pytest.raises(torch.OutOfMemoryError):
-        ctc.loss(start.model, whole, range(8), 1)
-    parts = data.micro_batches([len(w) for w in whole["waves"]], 4.0)  # half, as the loop does
+        ctc.loss(start.model, whole, range(7), 1)
+    parts = data.micro_batches([len(w) for w in whole["waves"]], 2.0)  # half, as the loop does
     for rows in parts:
         ctc.loss(start.model, whole, rows, 1).backward()
-    assert sorted(i for rows in parts for i in rows) == list(range(8))
+    assert sorted(i for rows in parts for i in rows) == list(range(7))
     torch.testing.assert_close(start.model.lm_head.weight.grad, expected)
 
 
@@ -547,7 +590,7 @@ def test_the_first_batch_waits_for_no_other_clip(zoo: dict[str, Path], tmp_path:
     assert Decoded.seen >= count + 4
 
     class Counted(Tones):
-        seen: list[int] = []  # noqa: RUF012
+        seen: list[int] = []
 
         def samples(self, i: int) -> np.ndarray:
             self.seen.append(i)
@@ -663,8 +706,33 @@ def test_the_test_set_has_no_say(
 
 
 def test_a_copied_clip_is_found_under_another_name(zoo: dict[str, Path], tones: Path, tmp_path: Path) -> None:
-    """The usual look at file names and sentences finds nothing."""
-    raise NotImplementedError
+    """Learnt by heart, it makes the dev set look better than any new voice would be."""
+    folder = shutil.copytree(tones, tmp_path / "corpus")
+    for name, seed in (("2.flac", 2), ("3.flac", 3), ("new.wav", 4)):
+        soundfile.write(folder / "clips" / name, wave(seed=seed) / 10, 16000)
+    soundfile.write(folder / "clips" / "copy.wav", *soundfile.read(folder / "clips" / "3.flac", dtype="int16"))
+    (folder / "dev.tsv").write_text("client_id\tpath\tsentence\nx\tcopy.wav\tAbba dab\ny\tnew.wav\tBad ab\n")
+    columns = [pd.read_csv(folder / f"{split}.tsv", sep="\t")[["client_id", "path"]] for split in ("train", "dev")]
+    assert not np.isin(*columns).any(), "neither names nor speakers tell"
+    made = recipe("x", train=[{"id": "tones", "folder": str(folder)}], dev=[{"id": "tones", "folder": str(folder)}])
+    parts, rows = precheck_data.gather(made, tmp_path / "shards", lambda *told: None)
+    heard, copied = parts[0].shard, parts[1].shard
+    model = plain(zoo["layer"], ctc_loss_reduction="mean", **QUIET)
+    said = ([6, 7, 9, 6], [7, 8, 9, 7])
+    clips = [{"input_values": data.standardised(heard.samples(3 - i)), "labels": said[i]} for i in range(2)]
+    fit(model, clips * 10, tmp_path, per_device_train_batch_size=2, learning_rate=3e-3, lr_scheduler_type="constant")
+
+    def cost(i: int) -> float:
+        with torch.no_grad():
+            clip = {"input_values": data.standardised(copied.samples(i)), "labels": said[0]}
+            return float(model.eval()(**collate([clip])).loss)
+
+    names = list(copied.names)
+    assert cost(names.index("copy.wav")) < 0.3 * cost(names.index("new.wav"))
+
+    rows += precheck_data.rows(parts, made)
+    (found,) = [row for row in rows if row.state == "block"]
+    assert found.check == "same clips" and found.names == ("tones/copy.wav",)
 
 
 def test_one_broken_file_stops_nothing(tmp_path: Path) -> None:

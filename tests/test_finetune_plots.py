@@ -9,7 +9,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from asrdemo.finetune import journal, plots
+from asrdemo.finetune import in_job, journal, plots, train
+from asrdemo.registry import Registry
+from tests.fake_models import make
+from tests.test_finetune_train import tone_corpus, tuning_recipe
 
 SVG = "{http://www.w3.org/2000/svg}"
 RECORDS = [
@@ -70,12 +73,16 @@ def test_it_follows_the_run_and_stays_small(tmp_path):
     long = [{"step": i, "loss": 1e6 if i == 0 else 3.0 + (i % 7) / 10} for i in range(5000)]
     picture = drawn(run(folder, long))
     assert (folder / plots.FILE).stat().st_size < 20_000
-    ticks = [float(t.text) for t in picture.iter(f"{SVG}text") if t.get("text-anchor") == "end" and "," not in t.text]
-    assert max(ticks) == 4, "a first loss that is far out does not flatten the rest"
+    ticks = [t.text for t in picture.iter(f"{SVG}text")]
+    assert [t for t in ticks if t.isdigit() or "," in t][-4:] == ["0", "1,500", "3,000", "4,500"]
+    values = [float(t.text) for t in picture.iter(f"{SVG}text") if t.get("text-anchor") == "end"]
+    assert max(values) == 4, "a first loss that is far out does not flatten the rest"
     assert "3." in drawn(run(folder, [*long, {"step": 5000, "eval_a_wer": 0.3}])).find(f"{SVG}desc").text
 
 
-@pytest.mark.parametrize(("values", "end"), [([0.0], 0.001), ([3.2], 4), ([0.26], 0.3), ([100.0], 100), ([7.0, 9.9], 10)])
+@pytest.mark.parametrize(
+    ("values", "end"), [([0.0], 0.001), ([3.2], 4), ([0.26], 0.3), ([100.0], 100), ([7.0, 9.9], 10)]
+)
 def test_axes_end_at_round_numbers(values, end):
     assert plots.ceiling(values) == end
 
@@ -84,3 +91,14 @@ def test_thinning_keeps_both_ends():
     points = [(i, i * i) for i in range(1001)]
     few = plots.thinned(points, 11)
     assert few == [points[i] for i in range(0, 1001, 100)] and plots.thinned(points[:5], 11) == points[:5]
+
+
+def test_a_run_leaves_it_in_its_folder_and_a_job_sends_it(tmp_path):
+    tones = tone_corpus(tmp_path / "corpus", 8, 1)
+    recipe = tuning_recipe(tones, make(tmp_path / "base"), batches={"max_steps": 2})
+    train.run(recipe, tmp_path / "run", tmp_path / "shards", Registry({}))
+    rates, losses = plots.read(journal.lines(tmp_path / "run" / journal.METRICS))
+    assert [step for step, _ in rates.lines["tones"]] == [0, 2] and len(losses.lines[plots.TRAINING]) == 2
+    said = ElementTree.fromstring((tmp_path / "run" / plots.FILE).read_text()).find(f"{SVG}desc").text
+    assert f"tones: {rates.lines['tones'][-1][1]:.1f} %" in said, "up to the last evaluation"
+    assert plots.FILE in in_job.RESULTS

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pickle
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from pathlib import Path
@@ -284,13 +286,77 @@ def test_a_changed_table_makes_another_shard(folder, tmp_path):
     assert len(prepare.load(first.folder, "c")) == 3
 
 
-def test_a_mended_clip_is_taken_in_while_a_run_still_reads(folder, tmp_path):
+def telephone(folder: Path, target: Path) -> Path:
+    """The same corpus, every clip a tenth as loud: files of equal names and sizes."""
+    shutil.copytree(folder, target)
+    for file in (target / "clips").iterdir():
+        samples, rate = soundfile.read(file)
+        soundfile.write(file, samples / 10, rate)
+    return target
+
+
+def test_other_audio_under_the_same_names_makes_another_shard(tmp_path):
+    clean = with_audio(tmp_path / "clean", 3)
+    dull = telephone(clean, tmp_path / "telephone")
+    loud, soft = (prepare.prepare(source(f), RECIPE, tmp_path / "shards", workers=1) for f in (clean, dull))
+    assert loud.key != soft.key and np.abs(loud.samples(1)).max() > 5 * np.abs(soft.samples(1)).max()
+
+
+def test_a_mended_clip_is_taken_in_while_a_run_still_reads(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("asrdemo.corpus.release.SAMPLED", 1)
     before = prepare.prepare(source(folder), RECIPE, tmp_path / "shards")
     heard = before.samples(2)
     shutil.copy(folder / "clips" / "0.wav", folder / "clips" / "5.wav")
     after = prepare.prepare(source(folder), RECIPE, tmp_path / "shards")
     assert after.folder == before.folder and after.names == ("0.wav", "1.wav", "2.wav", "5.wav")
     assert np.array_equal(before.samples(2), heard) and np.array_equal(after.samples(2), heard)
+
+
+def test_a_clip_that_was_recorded_again_is_heard_and_only_its_part_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("asrdemo.corpus.release.SAMPLED", 1)
+    monkeypatch.setattr(parts, "CLIPS", 10)
+    folder = with_audio(tmp_path / "c", 30)
+    before = prepare.prepare(source(folder), RECIPE, tmp_path / "shards", workers=1)
+    again = folder / "clips" / "15.wav"
+    shutil.copyfile(folder / "clips" / "3.wav", again)  # of the same size
+    after = prepare.prepare(source(folder), RECIPE, tmp_path / "shards", workers=1)
+    assert np.array_equal(after.samples(15), after.samples(3))
+    assert not np.array_equal(before.samples(15), after.samples(3))
+    assert [p.split(".")[1] for p in after.parts] == ["0", "1", "0"]
+    for file in (folder / "clips").iterdir():  # prepared audio stays when the clips have to go
+        if file.name != "0.wav":
+            file.unlink()
+    assert prepare.prepare(source(folder), RECIPE, tmp_path / "shards").parts == after.parts
+
+
+def test_copies_with_times_of_their_own_take_turns(tmp_path, monkeypatch):
+    folder = with_audio(tmp_path / "c", 5)
+    for file in (folder / "clips").iterdir():
+        os.utime(file, (10**9, 10**9))
+    copy = shutil.copytree(folder, tmp_path / "copy", copy_function=shutil.copyfile)  # written now
+    first, second = (prepare.prepare(source(f), RECIPE, tmp_path / "shards", workers=1) for f in (folder, copy))
+    assert second.folder == first.folder
+    monkeypatch.setattr(parts, "make", lambda task: pytest.fail("decoded again"))
+    for f in (folder, copy, folder):
+        assert prepare.prepare(source(f), RECIPE, tmp_path / "shards", workers=1).parts == second.parts
+
+
+def test_of_an_archive_nothing_is_taken_out_again_to_find_its_shard(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASRDEMO_HOME", str(tmp_path / "home"))
+    with tarfile.open(tmp_path / "c.tar.gz", "w:gz") as packed:
+        packed.add(with_audio(tmp_path / "c", 4), "cv-corpus-1/en")
+    first = prepare.prepare(source(tmp_path / "c.tar.gz"), RECIPE, tmp_path / "shards", workers=1)
+    shutil.rmtree(next((tmp_path / "home" / "corpora").glob("*/cv-corpus-1/en/clips")))
+    monkeypatch.setattr(parts, "make", lambda task: pytest.fail("decoded again"))
+    moved = (tmp_path / "c.tar.gz").rename(tmp_path / "d.tar.gz")
+    assert prepare.prepare(source(moved), RECIPE, tmp_path / "shards", workers=1).folder == first.folder
+
+
+def test_hours_of_a_dev_set_are_drawn_as_those_of_training_are(tmp_path):
+    rows = [{"client_id": f"s{i // 3}", "path": f"{i}.wav", "ms": 1000} for i in range(60)]
+    opened = corpus.open_corpus(release(tmp_path / "c", rows))
+    drawn = select.rows(opened, DevCorpus("c", "c", "train", hours=10 / 3600), 1).column("name").to_pylist()
+    assert len(drawn) == 10 and drawn == chosen(tmp_path / "c", hours=10 / 3600)
 
 
 # What can go wrong

@@ -375,6 +375,22 @@ def test_a_changed_copy_remembers_where_it_came_from(home):
     assert (copy.parent, copy.who) == (run.name, "ada")
 
 
+def test_a_run_that_starts_anyway_does_so_every_time(home, monkeypatch):
+    commands: list[list[str]] = []
+    monkeypatch.setattr(
+        process, "launch", lambda folder, command, lock, **more: (lock.close(), commands.append(command))
+    )
+    asked = runs.start(home, RECIPE, "asked", anyway=True)
+    assert asked.anyway and asked.command.endswith("/recipe.yaml --anyway")
+    runs.resume(home, "asked")
+    by_hand(home, "blocked")
+    runs.resume(home, "blocked")
+    runs.resume(home, "blocked", anyway=True)
+    assert runs.resume(home, "blocked").trainer_command.endswith(" --anyway")
+    wanted = [["--anyway"], ["--resume", "--anyway"], ["--resume"], ["--resume", "--anyway"], ["--resume", "--anyway"]]
+    assert [[word for word in command if word in ("--resume", "--anyway")] for command in commands] == wanted
+
+
 def test_many_may_watch_while_a_run_begins_trains_and_ends(home):
     """Whoever looks holds the lock for an instant: it must neither keep a run from starting nor seem to be one."""
     faults: list[str] = []

@@ -100,6 +100,61 @@ def test_rare_accents_come_up_as_often_as_common_ones():
     assert drawn.sum() == pytest.approx(20 * 100, rel=0.05)
 
 
+def test_a_clip_that_comes_up_often_is_spread_over_the_pass():
+    """Its repeats have the same length, so within a lap they would lie side by side in one batch."""
+    rng = np.random.default_rng(0)
+    pool = replace(clip_pool(rng.uniform(0.5, 4.0, 120)), weights=np.r_[np.full(30, 4.0), np.full(90, 1.0)])
+    batches = data.plan(pool, SMALL, True, 0)
+    assert all(len(set(batch)) == len(batch) for batch in batches)
+    at = {clip: [n for n, batch in enumerate(batches) if clip in batch] for clip in range(30)}
+    assert all(len(places) == 4 for places in at.values())
+    assert all(np.diff(places).min() > 0.02 * len(batches) for places in at.values())
+    assert np.mean([np.diff(places).mean() for places in at.values()]) == pytest.approx(len(batches) / 4, rel=0.1)
+
+
+@settings(deadline=None, max_examples=50)
+@given(repeats=st.lists(st.integers(0, 12), min_size=1, max_size=30).filter(any), most=st.integers(1, 20))
+def test_laps_hold_every_repeat_and_no_clip_twice_where_there_are_enough(repeats, most):
+    found = data.laps(np.array(repeats), most, np.random.default_rng(0))
+    assert np.bincount(np.concatenate(found), minlength=len(repeats)).tolist() == repeats
+    assert len(found) == min(most, max(repeats))
+    if most >= max(repeats):
+        assert all(len(set(lap.tolist())) == len(lap) for lap in found)
+
+
+def test_a_pass_too_short_for_laps_still_fills_its_batches():
+    pool = replace(clip_pool([1.0] * 4), weights=np.full(4, 8.0))
+    assert sorted(map(len, data.plan(pool, SMALL, True, 0)))[-2:] == [8, 8], "8 s a batch"
+
+
+def test_the_same_clip_twice_in_a_batch_is_changed_in_two_ways():
+    pool = replace(clip_pool([1.0]), weights=np.array([6.0]))
+    item = next(iter(data.Batches(pool, SMALL, start(), settled())))
+    assert item["clips"] == [0] * 6
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(item["waves"], 2))
+
+
+def test_balance_repeats_nothing_more_than_ten_times():
+    source = recipes.TrainCorpus("c", "c", balance_by="accents", weight=2.0)
+    said = ["us"] * 300 + ["england"] * 80 + [f"free text {i}" for i in range(20)]
+    shard = Tones(np.full(400, 16000), tuple(said))
+    weights = data.balanced(shard, source)
+    assert weights.max() == 20.0 == 2 * data.MOST_REPEATS and weights.sum() == pytest.approx(2 * 400)
+    assert weights[:300].sum() == pytest.approx(weights[300:380].sum()), "these two are still heard alike"
+    assert data.too_rare(shard, source) == {f"free text {i}": 1 for i in range(20)}
+    assert data.too_rare(shard, replace(source, balance_by="")) == {}
+
+
+def test_balance_knows_several_accents_and_none():
+    source = recipes.TrainCorpus("c", "c", balance_by="accents")
+    shard = Tones(np.full(100, 16000), ("",) * 50 + ("us",) * 40 + ("scotland | us",) * 4 + ("scotland",) * 6)
+    weights = data.balanced(shard, source)
+    assert (weights[:50] == 1).all(), "nobody knows what to balance these by"
+    assert weights[50:90].sum() == pytest.approx(25) and weights[90:] == pytest.approx(2.5)
+    assert data.too_rare(shard, source) == {}
+    assert (data.balanced(Tones(np.full(3, 16000), ("",) * 3), source) == 1).all()
+
+
 @settings(deadline=None, max_examples=25)
 @given(processes=st.integers(1, 5), clips=st.integers(1, 30), seed=st.integers(0, 99))
 def test_processes_share_every_batch_whole(processes, clips, seed):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+import multiprocessing
 import os
-import subprocess
+import signal
+import socket
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +25,10 @@ from asrdemo import registry
 from asrdemo.errors import TrainingError
 from asrdemo.finetune import base, journal, loop, train
 from asrdemo.finetune import recipe as recipes
+from asrdemo.finetune.clock import Clock
 from asrdemo.finetune.live import Live
+from asrdemo.finetune.objective import Ctc
+from asrdemo.finetune.watchdog import Watchdog
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "demo-en.yaml"
 WORDS = ("ab", "cab", "bad", "dab", "abba")
@@ -130,46 +138,108 @@ def test_best_loads_as_any_checkpoint_does(finished):
     assert processor.tokenizer.decode([6, 6, 0, 6, 4, 5]) == "bb a"
 
 
-def test_a_tuned_base_is_scored_before_and_after(finished, tones, tmp_path):
-    run = tune(finished, tones, tmp_path / "run")
-    before, after = (journal.read_json(run / f"{name}.json")["tones"] for name in ("before", "after"))
-    assert before["clips"] == after["clips"] == 24 and after["wer"] <= before["wer"]
-    assert metrics(run)[0]["step"] == 0 and metrics(run)[0]["eval_tones_wer"] == before["wer"]
+@pytest.fixture(scope="module")
+def whole(finished, tones, tmp_path_factory):
+    """A fine-tuning run of four steps that nothing interrupts: to compare others with."""
+    return tune(finished, tones, tmp_path_factory.mktemp("whole") / "run")
 
 
-def test_micro_batches_change_nothing(finished, tones, tmp_path):
-    whole = tune(finished, tones, tmp_path / "whole")
+def test_a_tuned_base_is_scored_before_and_after(whole):
+    before, after = (journal.read_json(whole / f"{name}.json")["tones"] for name in ("before", "after"))
+    assert before["clips"] == after["clips"] == 24
+    assert metrics(whole)[0]["step"] == 0 and metrics(whole)[0]["eval_tones_wer"] == before["wer"]
+    dev = [m["eval_tones_loss"] for m in metrics(whole) if "eval_tones_loss" in m]
+    assert len(dev) == 2 and dev[1] < dev[0], "it learns"
+
+
+def test_micro_batches_change_nothing(finished, tones, tmp_path, whole):
     parts = tune(finished, tones, tmp_path / "parts", clips={"max_seconds": 2.0}, batches={"micro_seconds": 2.5})
     assert losses(parts) == pytest.approx(losses(whole), rel=1e-4) and len(set(losses(whole))) == 4
     norms = [[m["grad_norm"] for m in metrics(run) if "grad_norm" in m] for run in (whole, parts)]
     assert norms[1] == pytest.approx(norms[0], rel=1e-3)
 
 
-def test_two_processes_train_as_one(finished, tones, tmp_path):
-    """Through accelerate's own launcher: the same loss and gradients as one process on the whole batch."""
-    alone = tune(finished, tones, tmp_path / "alone")
-    file = tmp_path / "recipe.yaml"
-    file.write_text(json.dumps(recipes.as_dict(tuning_recipe(tones, finished[2]))))
-    launch = [
-        "accelerate.commands.launch",
-        "--multi_gpu",
-        "--num_processes=2",
-        "--num_machines=1",
-        "--mixed_precision=no",
+FORKS = multiprocessing.get_context("forkserver")  # which imports the trainer once for all the processes of these tests
+FORKS.set_forkserver_preload(["asrdemo.finetune.train"])
+
+
+def trainer(arguments: list[object], log: Path, environment: dict[str, str], stop_at: int = 0) -> None:
+    """The real trainer, for a process of its own. stop_at: the step after which somebody asks it to stop."""
+    os.environ.update(environment)
+    with log.open("w") as out:
+        os.dup2(out.fileno(), 1)
+        os.dup2(out.fileno(), 2)
+    real = Live.progress
+
+    def progress(live, step, *more):
+        real(live, step, *more)
+        live._stopping = live._stopping or 0 < stop_at <= step
+
+    Live.progress = progress
+    ended = train.main([str(a) for a in arguments])
+    print("seeded with", torch.initial_seed())
+    sys.exit(ended)
+
+
+def started(arguments: list[object], log: Path, environment: dict[str, str] | None = None, stop_at: int = 0) -> Any:
+    """A process with the trainer in it."""
+    process = FORKS.Process(target=trainer, args=(arguments, log, environment or {}, stop_at))
+    process.start()
+    return process
+
+
+def together(arguments: list[object], folder: Path, stop_first_at: int = 0) -> list[str]:
+    """Two processes that train one run, as torch's and accelerate's launchers start them; the end of what they say."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    logs = [folder / f"log-{rank}.txt" for rank in "01"]
+    both = [
+        started(arguments, log, shared | {"RANK": rank, "LOCAL_RANK": rank}, stop_first_at if rank == "0" else 0)
+        for rank, log in zip("01", logs, strict=True)
     ]
-    launch += ["--dynamo_backend=no", "--main_process_port=0", "-m", "asrdemo.finetune.train"]
-    options = [str(file), "--run", str(tmp_path / "run"), "--shards", str(finished[1] / "shards"), "--anyway"]
-    done = subprocess.run([sys.executable, "-m", *launch, *options], capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert losses(tmp_path / "run") == pytest.approx(losses(alone), rel=1e-3)
-    assert [m["step"] for m in metrics(tmp_path / "run") if "loss" in m] == [1, 2, 3, 4], "one process writes"
-    norms = [[m["grad_norm"] for m in metrics(run) if "grad_norm" in m] for run in (alone, tmp_path / "run")]
+    for process in both:
+        process.join(200)
+    said = [log.read_text()[-2000:] for log in logs]
+    for process in both:
+        process.kill()
+    assert [process.exitcode for process in both] == [0, 0], said
+    return said
+
+
+def test_two_processes_train_as_one_also_when_interrupted(finished, tones, tmp_path, whole):
+    """The same loss and gradients as one process on the whole batch; only one of the two is asked to stop."""
+    file, run = tmp_path / "recipe.yaml", tmp_path / "run"
+    file.write_text(json.dumps(recipes.as_dict(tuning_recipe(tones, finished[2]))))
+    arguments = [file, "--run", run, "--shards", finished[1] / "shards", "--anyway"]
+    said = together(arguments, tmp_path, stop_first_at=2)
+    seeds = [int(log.rpartition("seeded with ")[2]) for log in said]
+    assert seeds[1] == seeds[0] + 1, "dropout and masks differ between processes"
+    (kept,) = loop.whole_checkpoints(run)
+    assert kept.name == "checkpoint-2" and not (run / "after.json").exists()
+    (run / "checkpoint-3").mkdir()  # cut short
+    together([*arguments, "--resume"], tmp_path)
+    assert [m["step"] for m in metrics(run) if "loss" in m] == [1, 2, 3, 4], "one process writes"
+    assert len([m for m in metrics(run) if "eval_selection" in m]) == 2
+    assert losses(run) == pytest.approx(losses(whole), rel=1e-3)
+    norms = [[m["grad_norm"] for m in metrics(each) if "grad_norm" in m] for each in (whole, run)]
     assert norms[1] == pytest.approx(norms[0], rel=1e-2)
-    assert [journal.read_json(run / "data.json")["processes"] for run in (alone, tmp_path / "run")] == [1, 2]
+    assert [journal.read_json(each / "data.json")["processes"] for each in (whole, run)] == [1, 2]
 
 
-def test_out_of_memory_halves_what_goes_through_at_once_and_nothing_else(finished, tones, tmp_path, monkeypatch):
-    whole = tune(finished, tones, tmp_path / "whole")
+def test_a_process_that_does_not_write_leaves_the_journal_as_it_is(tmp_path):
+    first = journal.Journal(tmp_path)
+    for step in range(4):
+        first.add(journal.METRICS, {"step": step, "loss": 1.0})
+    second = journal.Journal(tmp_path, 2, writes=False)
+    second.add(journal.ALERTS, {"step": 1})
+    second.tabulate()
+    assert [m["step"] for m in metrics(tmp_path)] == [0, 1, 2, 3]
+    assert [path.name for path in tmp_path.iterdir()] == [journal.METRICS]
+
+
+def test_out_of_memory_halves_what_goes_through_at_once_and_nothing_else(finished, tones, tmp_path, monkeypatch, whole):
     real = base.open_base
 
     def small_memory(*args):
@@ -212,16 +282,15 @@ def broken_audio(monkeypatch, wrong) -> None:
 
 
 def test_one_bad_batch_is_left_out(finished, tones, tmp_path, monkeypatch):
+    """Also where gradients are not clipped. transformers' Trainer loses the weights, and its loss for ever."""
     broken_audio(monkeypatch, lambda n: n == 1)
-    run = tune(finished, tones, tmp_path / "run")
-    assert [a["kind"] for a in journal.lines(run / journal.ALERTS)] == ["skipped"]
-    assert all(torch.isfinite(p).all() for p in AutoModelForCTC.from_pretrained(run / "best").parameters())
-    assert journal.read_json(run / "after.json")["tones"]["cer"] < 2
-    # without the guard the weights are lost, as transformers' Trainer loses them
-    monkeypatch.setattr(loop.CtcTrainer, "_clip_grad_norm", loop.Trainer._clip_grad_norm)
-    broken_audio(monkeypatch, lambda n: n == 1)
-    lost = tune(finished, tones, tmp_path / "lost")
-    assert math.isnan(metrics(lost)[-1].get("loss", math.nan)) or math.isnan(losses(lost)[-1])
+    run = tune(finished, tones, tmp_path / "run", optimiser={"max_grad_norm": 0.0}, evaluation={"log_steps": 2})
+    assert [(a["kind"], a["step"]) for a in journal.lines(run / journal.ALERTS)] == [("skipped", 2)]
+    told = losses(run)
+    assert len(told) == 2 and all(5 < loss < 7 for loss in told), "the mean of the steps that had a loss"
+    weights = safetensors(run / "checkpoint-4" / "model.safetensors")
+    assert all(torch.isfinite(p).all() for p in weights.values())
+    assert not torch.equal(weights["lm_head.weight"], safetensors(finished[2] / "model.safetensors")["lm_head.weight"])
 
 
 def test_a_run_that_only_sees_nan_stops_and_says_why(finished, tones, tmp_path, monkeypatch):
@@ -230,17 +299,45 @@ def test_a_run_that_only_sees_nan_stops_and_says_why(finished, tones, tmp_path, 
     ended = train.run(
         tuning_recipe(tones, finished[2], batches={"max_steps": 50}), run, finished[1] / "shards", NONE
     )  # fmt: skip
-    assert ended == "not_finite" and len(losses(run)) < 10
+    assert ended == "not_finite" and len(losses(run)) == 3
     assert "rate of 0.001" in journal.lines(run / journal.ALERTS)[-1]["sentence"]
 
 
-def test_patience_ends_a_run_that_gets_no_better(finished, tones, tmp_path):
+def test_patience_ends_a_run_that_gets_no_better(finished, tones, tmp_path, monkeypatch):
+    """Once it may be expected to; and a run that has ended so is at its end when it is gone on with, too."""
+    monkeypatch.setitem(train.PATIENCE, "tiny", 4)
     evaluation = {"every_steps": 1, "patience": 2}
     recipe = tuning_recipe(
         tones, finished[2], batches={"max_steps": 50}, evaluation=evaluation, optimiser={"learning_rate": 1e-12}
     )
-    ended = train.run(recipe, tmp_path / "run", finished[1] / "shards", NONE)
-    assert "no better WER in 2 evaluations" in ended and len(losses(tmp_path / "run")) <= 4
+    run = tmp_path / "run"
+    ended = train.run(recipe, run, finished[1] / "shards", NONE)
+    assert "no better WER in 2 evaluations" in ended and len(losses(run)) == 5
+    (run / "after.json").unlink()  # killed while that was made
+    assert train.run(recipe, run, finished[1] / "shards", NONE, resume=True) == ended
+    assert len(losses(run)) == 5 and (run / "after.json").is_file()
+
+
+def test_minutes_between_evaluations_are_minutes_of_training(tmp_path, monkeypatch):
+    """Dev takes longer to score than every_minutes, the base took longer before: not an evaluation every step."""
+    recipe = recipes.load(RECIPE, overrides={"evaluation": {"every_minutes": 5.0, "every_steps": 0}})
+    clock, now, nothing = Clock(600.0), [400.0], SimpleNamespace()
+    monkeypatch.setattr(clock, "tick", lambda: setattr(clock, "spent", now[0]))
+    run: Any = loop.Running(
+        folder=tmp_path, recipe=recipe, start=nothing, clock=clock, phase=nothing, average=None, base_weights=None,
+        journal=journal.Journal(tmp_path), watchdog=Watchdog(recipe.watchdog, 1e-3, 0), dev=[nothing],
+        precision="fp32", batches=nothing,
+    )  # fmt: skip
+    minder, evaluated = loop.Minder(run), []
+    for step in range(1, 1001):
+        now[0] += 1.0
+        control = SimpleNamespace(should_evaluate=False, should_save=False, should_training_stop=False)
+        minder.on_step_end(None, SimpleNamespace(global_step=step), control)
+        if control.should_evaluate:
+            evaluated.append(step)
+            now[0] += 320.0
+            minder.on_evaluate(None, None, control)
+    assert evaluated == [300, 600, 900]
 
 
 def test_only_the_head_moves_at_first(finished, tones, tmp_path):
@@ -283,10 +380,20 @@ def test_an_interrupted_run_ends_as_if_nothing_had_been(finished, tones, tmp_pat
     assert losses(run) == pytest.approx(losses(whole)[len(losses(whole)) - len(losses(run)) :], rel=1e-4)
     assert [m["step"] for m in metrics(run) if "loss" in m][-3:] == [4, 5, 6]
     assert journal.read_json(run / "after.json") == journal.read_json(whole / "after.json")
+    watched = [journal.read_json(each / "checkpoint-6" / "run.json")["watchdog"] for each in (run, whole)]
+    assert watched[0]["rates"] == watched[1]["rates"] and len(watched[0]["norms"]) == 6, "one run, not two"
+    (run / "after.json").unlink()  # killed while the best weights are scored: nothing is left to train
+    assert train.run(recipe, run, home / "shards", NONE, resume=True) == ""
+    assert [m["step"] for m in metrics(run) if "loss" in m][-3:] == [4, 5, 6]
+    assert journal.read_json(run / "after.json") == journal.read_json(whole / "after.json")
 
 
-def test_resume_refuses_another_vocabulary(finished, tones):
+def test_resume_refuses_what_the_run_did_not_begin_with(finished, tones):
     recipe, home, _ = finished
+    others = dataclasses.replace(recipe.train[0], exclude_accents=())
+    with pytest.raises(TrainingError, match=r"^train/tones: not what this run began with.*run/best as its base"):
+        train.run(dataclasses.replace(recipe, train=(others,)), home / "run", home / "shards", NONE, resume=True)
+    assert journal.read_json(home / "run" / "data.json")["train"]["tones"]["clips"] == 23
     vocab = home / "run" / "vocab.json"
     kept = vocab.read_text()
     vocab.write_text(json.dumps({"<pad>": 0}))
@@ -297,39 +404,46 @@ def test_resume_refuses_another_vocabulary(finished, tones):
 
 def test_a_blend_with_the_base_is_kept_where_it_hears_better(finished, tones, tmp_path, monkeypatch):
     overrides = {"evaluation": {"blend": 0.25}, "batches": {"max_steps": 2}}
-    seen = {}
-    real = loop.CtcTrainer._candidates
+    seen, scored = {}, iter(range(9))
+    real, score = loop.CtcTrainer._candidates, Ctc.score
 
     def spy(self, current):
         found = real(self, current)
         seen.update(found | {"now": current})
         return found
 
+    def third_is_best(self, model, dev):  # the base, the weights after two steps, their blend
+        return dataclasses.replace(score(self, model, dev), selection=[0.5, 0.4, 0.3][next(scored)])
+
     monkeypatch.setattr(loop.CtcTrainer, "_candidates", spy)
+    monkeypatch.setattr(Ctc, "score", third_is_best)
     run = tune(finished, tones, tmp_path / "run", **overrides)
     begun = safetensors(finished[2] / "model.safetensors")
     name = "lm_head.weight"
     assert torch.allclose(seen["blend"][name], 0.75 * seen["now"][name] + 0.25 * begun[name], atol=1e-6)
-    assert "eval_blend_selection" in {key for record in metrics(run) for key in record}
-    kept = journal.read_json(run / "best.json")["weights"]
-    best = {"now": "now", "blend": "blend"}.get(kept)
-    if best and journal.read_json(run / "best.json")["step"] == 2:
-        assert torch.equal(safetensors(run / "best" / "model.safetensors")[name], seen[best][name])
+    assert not torch.equal(seen["blend"][name], seen["now"][name])
+    best = journal.read_json(run / "best.json")
+    assert (best["weights"], best["step"], best["eval_blend_selection"]) == ("blend", 2, 0.3)
+    assert torch.equal(safetensors(run / "best" / "model.safetensors")[name], seen["blend"][name])
 
 
 def test_low_rank_adapters_train_and_merge(finished, tones, tmp_path):
+    """With a new head, so that the base itself is no candidate for the best weights."""
     pytest.importorskip("peft")
-    run = tune(finished, tones, tmp_path / "run", mode="lora")
-    model = AutoModelForCTC.from_pretrained(run / "best")
-    assert not any("lora" in name for name, _ in model.named_parameters())
-    assert (
-        journal.read_json(run / "after.json")["tones"]["wer"] <= journal.read_json(run / "before.json")["tones"]["wer"]
-    )
+    rate = {"learning_rate": 1e-2}
+    run = tune(finished, tones, tmp_path / "run", mode="lora", vocabulary="train", optimiser=rate)
+    assert journal.read_json(run / "best.json")["step"] == 4
+    begun, best = (safetensors(folder / "model.safetensors") for folder in (finished[2], run / "best"))
+    assert begun.keys() == best.keys(), "no trace of the adapters but what they do"
+    changed = {name.split(".")[-2] for name in best if not torch.equal(best[name], begun[name])}
+    assert changed == {"q_proj", "k_proj", "v_proj", "out_proj", "lm_head"}
 
 
-def test_speech_without_text_then_text(finished, tones, tmp_path):
+def test_speech_without_text_then_text(finished, tones, tmp_path, monkeypatch):
     """Pre-training from the checkpoint, then fine-tuning from what it made."""
     _, home, best = finished
+    dogs: list[Watchdog] = []
+    monkeypatch.setattr(train, "Watchdog", lambda *given: dogs.append(Watchdog(*given)) or dogs[-1])
     masks = {"regularisation": {"mask_time_prob": 0.5, "mask_time_length": 2}, "optimiser": {"learning_rate": 1e-4}}
     first = tuning_recipe(tones, best, mode="pretrain", batches={"max_steps": 3}, **masks)
     assert train.run(first, tmp_path / "ssl", home / "shards", NONE) == ""
@@ -339,55 +453,67 @@ def test_speech_without_text_then_text(finished, tones, tmp_path):
     second = tuning_recipe(tones, tmp_path / "ssl" / "best", batches={"max_steps": 2})
     assert train.run(second, tmp_path / "ctc", home / "shards", NONE) == ""
     assert base.open_base(second, ["ab"], NONE).kind == "pretrained" and (tmp_path / "ctc" / "best").is_dir()
+    assert [dog.measure for dog in dogs] == ["loss", "WER"]
 
 
-def test_the_command_line_looks_the_recipe_over_first(finished, tones, tmp_path, monkeypatch):
-    """As a process of its own; the dev clips are training clips here, which only --anyway lets pass."""
-    file = tmp_path / "recipe.yaml"
+def test_pre_training_without_a_dev_set_keeps_the_last_weights(finished, tones, tmp_path, capsys):
+    data = recipes.as_dict(tuning_recipe(tones, finished[2], mode="pretrain", batches={"max_steps": 1}))
+    data |= {"dev": [], "regularisation": STILL | {"mask_time_prob": 0.5, "mask_time_length": 2}}
+    file, run = tmp_path / "recipe.yaml", tmp_path / "run"
+    file.write_text(json.dumps(data))
+    assert train.main([str(file), "--run", str(run), "--shards", str(finished[1] / "shards"), "--anyway"]) == 0
+    assert f"best checkpoint: {run / 'best'}" in capsys.readouterr().out
+    assert journal.read_json(run / "best.json")["step"] == 1
+    last, kept = (safetensors(folder / "model.safetensors") for folder in (run / "checkpoint-1", run / "best"))
+    assert all(torch.equal(last[name], kept[name]) for name in kept)
+
+
+def test_the_command_line_looks_the_recipe_over_first(finished, tones, tmp_path, monkeypatch, capsys):
+    """The dev clips are training clips here, which only --anyway lets pass."""
+    file, run = tmp_path / "recipe.yaml", tmp_path / "run"
     file.write_text(json.dumps(recipes.as_dict(tuning_recipe(tones, finished[2]))))
     monkeypatch.setenv("ASRDEMO_HOME", str(finished[1]))
-    command = [sys.executable, "-m", "asrdemo.finetune.train", str(file), "--run", str(tmp_path / "run")]
 
-    def called(*more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*command, *more], capture_output=True, text=True, timeout=200)
+    def called(*more: str) -> tuple[int, str, str]:
+        return train.main([str(file), "--run", str(run), *more]), *capsys.readouterr()
 
-    refused = called()
-    assert refused.returncode == 1 and "would fail" in refused.stderr and "Traceback" not in refused.stderr
-    assert journal.read_json(tmp_path / "run" / "status.json")["state"] == "failed"
-    assert any(row["state"] == "block" for row in journal.read_json(tmp_path / "run" / "precheck.json")["rows"])
-    done = called("--anyway")
-    assert done.returncode == 0 and "best checkpoint" in done.stdout, done.stderr[-2000:]
-    assert journal.read_json(tmp_path / "run" / "status.json")["state"] == "complete"
-    again = called("--anyway")
-    assert again.returncode == 1 and "already holds a run" in again.stderr and "Traceback" not in again.stderr
+    for more in ((), ("--resume",)):  # nothing has begun yet that could be gone on with
+        status, _, error = called(*more)
+        assert status == 1 and "would fail" in error and "Traceback" not in error
+        assert journal.read_json(run / "status.json")["state"] == "failed"
+    assert any(row["state"] == "block" for row in journal.read_json(run / "precheck.json")["rows"])
+    status, out, error = called("--anyway")
+    assert status == 0 and "best checkpoint" in out, error[-2000:]
+    assert journal.read_json(run / "status.json")["state"] == "complete"
+    status, _, error = called("--anyway")
+    assert status == 1 and "already holds a run" in error and "Traceback" not in error
 
 
-def test_killed_again_and_again_it_ends_with_every_step(finished, tones, tmp_path, monkeypatch):
-    """kill -9 at random moments of the real trainer. ASRDEMO_KILLS=20 for the long version."""
+def test_killed_again_and_again_it_ends_with_every_step(finished, tones, tmp_path):
+    """kill -9 at random moments of the real trainer, in a process of its own. ASRDEMO_KILLS=20 for the long version."""
     kills, steps = int(os.environ.get("ASRDEMO_KILLS", "2")), 40
     recipe = tuning_recipe(
         tones, finished[2], batches={"max_steps": steps}, evaluation={"save_minutes": 0.005, "every_steps": 13}
     )
     file, run, random = tmp_path / "recipe.yaml", tmp_path / "run", np.random.default_rng(kills)
     file.write_text(json.dumps(recipes.as_dict(recipe)))
-    monkeypatch.setenv("ASRDEMO_HOME", str(finished[1]))
-    command = [sys.executable, "-m", "asrdemo.finetune.train", str(file), "--run", str(run), "--anyway"]
-    killed = 0
+    arguments = [file, "--run", run, "--anyway", "--resume"]
+    killed, log = 0, tmp_path / "log.txt"
     for _ in range(3 * kills):
-        trainer = subprocess.Popen([*command, "--resume"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        process = started(arguments, log, {"ASRDEMO_HOME": str(finished[1])})
         before = len(losses(run)) if (run / journal.METRICS).exists() else 0
-        while trainer.poll() is None and killed < kills:  # once it is at work, at any moment
+        while process.is_alive() and killed < kills:  # once it is at work, at any moment
             if (run / journal.METRICS).exists() and len(losses(run)) != before:
                 time.sleep(float(random.uniform(0, 1.0)))
-                trainer.kill()
+                process.kill()
                 killed += 1
                 break
             time.sleep(0.02)
-        error = trainer.communicate()[1]
-        if trainer.returncode == 0:
+        process.join(200)
+        if process.exitcode == 0:
             break
-        assert trainer.returncode == -9, error[-2000:]
-    assert trainer.returncode == 0 and killed
+        assert process.exitcode == -signal.SIGKILL, log.read_text()[-2000:]
+    assert process.exitcode == 0 and killed
     assert [m["step"] for m in metrics(run) if "loss" in m] == list(range(1, steps + 1))
     whole = tune(finished, tones, tmp_path / "whole", batches={"max_steps": steps})
     assert losses(run) == pytest.approx(losses(whole), rel=1e-3)

@@ -30,7 +30,7 @@ from asrdemo.transcribe import Transcriber
 from asrdemo.ui.analysis import handlers as analysis_handlers
 from asrdemo.ui.analysis.handlers import Desk as AnalysisDesk
 from asrdemo.ui.build import build_ui, launch_options
-from asrdemo.ui.finetune import access, form, handlers, outcome, run_handlers, run_html, runs_panel
+from asrdemo.ui.finetune import access, form, handlers, outcome, run_handlers, runs_panel, scores_html
 from asrdemo.ui.finetune.form import Form
 from asrdemo.ui.finetune.handlers import Desk
 from asrdemo.ui.finetune.history import MOST_KEPT, History, thinned
@@ -405,8 +405,8 @@ def test_a_slice_of_a_part_is_shown_and_one_of_all_is_not() -> None:
     part, whole = (
         {"t": {"clips": 12, "wer": 0.3, "slices": {"accents": {"Scottish English": [n, 0.4]}}}} for n in (6, 12)
     )
-    assert "Scottish" in run_html.scores_html(part, {}, None, 0)
-    assert "Scottish" not in run_html.scores_html(whole, {}, None, 0)
+    assert "Scottish" in scores_html.under_way_html(part, {}, None, 0)
+    assert "Scottish" not in scores_html.under_way_html(whole, {}, None, 0)
 
 
 def test_registering_puts_a_run_into_the_lists(
@@ -481,8 +481,9 @@ def test_every_event_is_closed_to_strangers(page: tuple, monkeypatch: pytest.Mon
     assert asked >= 15 and not (home / "runs").exists() and not (home / "shards").exists()
 
 
-@pytest.mark.parametrize("event", ["start", "check", "stop", "resume", "register", "card", "look", "open", "form", "evaluate",
-                                   "start_job", "quote"])  # fmt: skip
+@pytest.mark.parametrize("event", [
+    "start", "check", "stop", "resume", "register", "card", "look", "open", "form", "evaluate", "start_job", "quote",
+])  # fmt: skip
 def test_a_program_is_a_stranger_too(page: tuple, monkeypatch: pytest.MonkeyPatch, event: str) -> None:
     client, blocks, _ = page
     monkeypatch.setenv("SPACE_ID", "speech-lab/demo")

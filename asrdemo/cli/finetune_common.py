@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from asrdemo.cli import common
-from asrdemo.errors import NotFoundError
+from asrdemo.errors import ConfigError, NotFoundError
 from asrdemo.finetune import runs, schema
 
 
@@ -20,7 +20,7 @@ def add_recipe(made: argparse.ArgumentParser) -> None:
     """The argument RECIPE and what may be changed about it."""
     made.add_argument("recipe", type=Path, metavar="RECIPE", help="YAML file, see recipes/")
     made.add_argument("--corpus-root", type=Path, metavar="DIR", help="what $CORPUS_ROOT stands for in the recipe")
-    made.add_argument("--minutes", type=float, metavar="N", help="wall-clock budget instead of the recipe's")
+    made.add_argument("--minutes", type=float, metavar="N", help="wall-clock budget instead of the recipe's; 0: none")
     made.add_argument("--smoke", action="store_true", help="apply the recipe's smoke section: tiny and quick")
 
 
@@ -31,7 +31,11 @@ def recipe_of(args: argparse.Namespace) -> dict[str, Any]:
     data = schema.read_yaml(args.recipe)
     small = data.pop("smoke", None) or {}
     data = schema.merged(data, small if args.smoke else {})
-    return schema.merged(data, {"batches": {"max_minutes": args.minutes}} if args.minutes else {})
+    if args.minutes is None:
+        return data
+    if not (math.isfinite(args.minutes) and args.minutes >= 0):
+        raise ConfigError(f"--minutes is {args.minutes:g}; expected 0 for no limit, or more.")
+    return schema.merged(data, {"batches": {"max_minutes": args.minutes}})
 
 
 def environment_of(args: argparse.Namespace) -> dict[str, str]:

@@ -38,7 +38,7 @@ def run_start(args: argparse.Namespace) -> int:
     """`start`: a new run, watched unless --detach; on Hugging Face Jobs only once its price is confirmed."""
     finetune_jobs.check(args)
     home = settings.read().home
-    recipe = recipe_of(args) if args.smoke or args.minutes else args.recipe
+    recipe = recipe_of(args) if args.smoke or args.minutes is not None else args.recipe
     if args.on == finetune_jobs.JOBS:
         run = finetune_jobs.submit(home, recipe, args)
         return 1 if run is None else _begun(home, run, args)
@@ -100,7 +100,8 @@ def run_stop(args: argparse.Namespace) -> int:
     before = runs.read(home, args.run_name)
     run = runs.kill(home, args.run_name) if args.now else runs.stop(home, args.run_name)
     job = finetune_jobs.stopped(home, before, args.now)
-    print(f"{run.name}: {'stops after its next step' if run.stopping else run.state}{job and f'; {job}'}")
+    now = run.state if not run.stopping else "taken back" if before.state == "queued" else "stops after its next step"
+    print(f"{run.name}: {now}{job and f'; {job}'}")
     return 0
 
 

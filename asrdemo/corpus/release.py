@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from asrdemo import settings
+from asrdemo import files, settings
 from asrdemo.corpus import columns, durations, kept, layout, reports, tsv
 from asrdemo.corpus.archive import SUFFIXES, Archive, stem
 from asrdemo.corpus.reports import Report
@@ -23,6 +23,8 @@ from asrdemo.errors import CorpusError, NotFoundError
 from asrdemo.types import Progress
 
 HEADERS_AT_ONCE = 2_000  # clips whose headers are read while a table loads, at some milliseconds each
+SAMPLED = 200  # clips that tell the audio of a corpus from other audio under the same names
+_PIECE = 1 << 16  # bytes read of each
 _FORMAT = b"asrdemo corpus 1"  # raise when the same files would give other rows
 
 
@@ -62,6 +64,11 @@ class Corpus:
     def clips(self) -> Path:
         """The folder of the clips; those of an archive come into being there when they are taken out."""
         return self.root / self._layout.clips
+
+    @property
+    def archived(self) -> bool:
+        """Whether the clips come out of an archive, so that when their files were written tells nothing."""
+        return self._archive is not None
 
     def table(self, split: str, check_clips: bool = False) -> pd.DataFrame:
         """The rows of a split, as `load` gives them."""
@@ -105,6 +112,24 @@ class Corpus:
                 found = path.stat()
                 digest.update(_digest(path, found.st_size, found.st_mtime_ns))
         return digest.hexdigest()[:16]
+
+    def audio_fingerprint(self, clips: Sequence[str], progress: Progress | None = None) -> str:
+        """Sixteen hex digits that tell the audio of these clips from other audio under the same names, such as a
+        telephone's version of them: size and middle of up to SAMPLED files, evenly spread, wherever they lie and
+        whenever they were written; alike for folder and archive. An archive gives up all of these clips for it, but
+        only once. Raises what `take` raises."""
+        places = np.unique(np.linspace(0, len(clips) - 1, min(SAMPLED, len(clips))).astype(int))
+        chosen = [clips[int(i)] for i in places]
+        names = hashlib.sha256("\n".join([str(len(clips)), *chosen]).encode())
+        known = self._archive.root / f"audio-{names.hexdigest()[:16]}.txt" if self._archive else None
+        if known and known.is_file():
+            return known.read_text()
+        self.take(clips, progress)
+        for clip in chosen:
+            names.update(_piece(self.clips / clip))
+        if known:
+            files.write_text(known, names.hexdigest()[:16], known.with_name(f".{known.name}.{os.getpid()}"))
+        return names.hexdigest()[:16]
 
     def audio(self, row: Any) -> Path:
         """The file of a clip: `row` is its name, or a row of a table. Taken out of the archive where needed; for
@@ -206,6 +231,17 @@ def _digest(path: Path, size: int, changed: int) -> bytes:
     """SHA-256 of a file; size and time of change are there so that a changed file is read again."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
+
+
+def _piece(file: Path) -> bytes:
+    """Size and middle of a file; the beginning may be a header or silence. Empty where it cannot be read."""
+    try:
+        with file.open("rb") as content:
+            size = content.seek(0, os.SEEK_END)
+            content.seek(max(0, (size - _PIECE) // 2))
+            return str(size).encode() + content.read(_PIECE)
+    except OSError:
+        return b""
 
 
 def _sizes(folder: Path, clips: pa.ChunkedArray) -> np.ndarray:

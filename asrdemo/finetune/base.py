@@ -31,7 +31,6 @@ __all__ = [
     "frames",
     "frames_needed",
     "freeze",
-    "is_new",
     "labels",
     "locate",
     "open_base",
@@ -220,8 +219,3 @@ def _check_masks(start: Start) -> None:
             f"regularisation.mask_time_length is {r.mask_time_length} frames, but a clip of clips.min_seconds "
             f"({clips.min_seconds:g} s) has {shortest}: shorten the mask or raise clips.min_seconds."
         )
-
-
-def is_new(name: str) -> bool:
-    """Whether a weight of that name belongs to the output layer, which may train alone at first (`head_steps`)."""
-    return name.startswith(loading.HEADS)

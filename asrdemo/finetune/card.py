@@ -10,22 +10,25 @@ import dataclasses
 import datetime as dt
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from asrdemo.finetune import card_scores, journal, provenance, records, runs
+from asrdemo.finetune import card_scores, contents, journal, provenance, records, runs
 from asrdemo.finetune import recipe as recipes
-from asrdemo.finetune.card_scores import Line, md, percent, points, table
+from asrdemo.finetune.card_scores import GREEDY, SEARCHED, Line, md, percent, points, table
 from asrdemo.finetune.precheck_report import length, number
 from asrdemo.finetune.recipe import DevCorpus, Recipe, TrainCorpus
 from asrdemo.process import read_json
 from asrdemo.registry import Registry
+from asrdemo.text import profile
 
 FILE = "README.md"
 SCRATCH = "random weights"
+_HEARD = {GREEDY: "decoded greedily", SEARCHED: "with the language model"}
 _AUDIT = ("test set", "same clips", "speakers", "sentences")  # rows of the precheck about leaks
 _NOTHING = "–"
 
@@ -81,7 +84,7 @@ def make(folder: Path, known: Registry) -> str:
     """The card of a run directory as text. known: for the titles of checkpoints and corpora."""
     recipe = runs.recipe_of(folder)
     run = _Run(
-        folder, recipe, known, card_scores.lines(folder, recipe.evaluation.slices), read_json(folder / "data.json"),
+        folder, recipe, known, card_scores.lines(folder, recipe.evaluation.slices), contents.read(folder),
         read_json(folder / provenance.FILE), read_json(folder / "run.json"), read_json(folder / "status.json"),
     )  # fmt: skip
     parts = (
@@ -93,7 +96,7 @@ def make(folder: Path, known: Registry) -> str:
 
 def data_line(folder: Path, recipe: Recipe, known: Registry) -> str:
     """What a run was trained on, in a few words: `38 minutes of Demo corpus (Scottish English)`."""
-    told = read_json(folder / "data.json").get("train", {})
+    told = contents.read(folder).get("train", {})
     hours = sum(float(said.get("hours", 0)) for said in told.values() if isinstance(said, dict))
     titles = dict.fromkeys(_corpus_title(source.folder, known) for source in recipe.train)
     accents = dict.fromkeys(accent for source in recipe.train for accent in source.accents)
@@ -186,8 +189,8 @@ def _results(run: _Run) -> str:
         "## Results",
         "Rates with 95 % intervals, changes in points. Speakers vary, clips of one speaker much less, so the intervals "
         "are those of the speakers; there is none where they are effectively fewer than three. Texts were normalised "
-        f"as `{run.recipe.normalisation}` before they were compared. Best weights were chosen on dev, which flatters "
-        "its rates; test was scored once before and once after."
+        f"as `{run.recipe.normalisation}` before they were compared{_words(run)}. Best weights were chosen on dev, "
+        "which flatters its rates; test was scored once before and once after."
         + (f" Language model: {md(lm)}, with the weights it is listed with." if lm else " Decoded greedily."),
     ]
     order = {name: i for i, name in enumerate(run.tests)}
@@ -206,15 +209,19 @@ def _results(run: _Run) -> str:
     ]
     said.append(table(("Set", "Measure", "Clips", "Speakers", "Before", "After", "Change"), rows))
     slices = sorted((x for x in run.lines if x.column), key=lambda x: order.get(x.set, len(order)))
+    for measure, title in ((GREEDY, "By slice, decoded greedily"), (SEARCHED, "By slice, with the language model")):
+        said += _by_slice([x for x in slices if x.measure == measure], title)
+    return "\n\n".join(said)
+
+
+def _by_slice(slices: Sequence[Line], title: str) -> list[str]:
     parts = [
         (x.set, x.column, x.value or "not stated", f"{x.clips:,}", x.speakers or _NOTHING, percent(x.before),
          percent(x.after), points(x.change))
         for x in slices
     ]  # fmt: skip
-    if parts:
-        head = ("Set", "By", "Value", "Clips", "Speakers", "WER before", "WER after", "Change")
-        said += ["### By slice", table(head, parts)]
-    return "\n\n".join(said)
+    head = ("Set", "By", "Value", "Clips", "Speakers", "WER before", "WER after", "Change")
+    return [f"### {title}", table(head, parts)] if parts else []
 
 
 def _data(run: _Run) -> str:
@@ -224,7 +231,7 @@ def _data(run: _Run) -> str:
             said = run.data.get(use, {}).get(source.id, {})
             clips = said.get("clips") or next((x.clips for x in run.lines if x.set == source.id and not x.column), None)
             hours = said.get("hours")
-            dropped = "; ".join(f"{len(names):,} {why}" for why, names in said.get("dropped", {}).items())
+            dropped = "; ".join(f"{contents.count(of):,} {why}" for why, of in said.get("dropped", {}).items())
             rows.append(
                 (use, source.id, _corpus_title(source.folder, run.known), source.split, _filters(source),
                  f"{clips:,}" if clips else _NOTHING, length(3600 * hours) if hours else _NOTHING,
@@ -232,12 +239,12 @@ def _data(run: _Run) -> str:
             )  # fmt: skip
     said = ["## Data", table(("For", "Id", "Corpus", "Split", "Clips taken", "Clips", "Audio", "Left out"), rows)]
     left = [
-        f"{number(len(run.data.get(key, [])), 'clip')} {why}"
+        f"{number(contents.count(run.data.get(key)), 'clip')} {why}"
         for key, why in (
             ("infeasible", "had more labels than frames"),
             ("unwritable", "had a character out of vocabulary"),
         )
-        if run.data.get(key)
+        if contents.count(run.data.get(key))
     ]
     if left:
         said.append(f"Of the training clips, {' and '.join(left)}; these were not trained on.")
@@ -325,7 +332,7 @@ def _limits(run: _Run) -> str:
     clips = run.recipe.clips
     said = [
         f"Trained on clips of {clips.min_seconds:g} to {clips.max_seconds:g} s; cut longer recordings at pauses.",
-        f"Trained on normalised texts (`{run.recipe.normalisation}`): it writes no punctuation, and all in one case.",
+        _spelling(run),
         "The rates above hold for speech like that of these sets: other microphones, noise, spontaneous speech and "
         "accents that are not listed were not measured.",
     ]
@@ -334,16 +341,32 @@ def _limits(run: _Run) -> str:
         said.append(f"Only {md(', '.join(accents))} was heard in this training; others may have got worse.")
     worse = [x for x in run.lines if x.column and x.change and x.change.low is not None and x.change.low > 0]
     said += [
-        f"Worse than before, beyond chance: {md(f'{x.set}, {x.value}')}, {points(x.change)} points." for x in worse
+        f"Worse than before, beyond chance: {md(f'{x.set}, {x.value}')}, {points(x.change)} points {_HEARD[x.measure]}."
+        for x in worse
     ]
     first = [x for x in run.lines if x.column and x.after and run.tests and x.set == run.tests[0]]
+    first = [x for x in first if x.measure == GREEDY]
     if len(first) > 1:
         most, least = (pick(first, key=lambda x: x.after.value if x.after else 0) for pick in (max, min))
         said.append(
-            f"It does not serve all alike: on {md(most.set)}, WER is {percent(most.after)} for "
+            f"It does not serve all alike: on {md(most.set)}, decoded greedily, WER is {percent(most.after)} for "
             f"{md(most.value or 'not stated')} and {percent(least.after)} for {md(least.value or 'not stated')}."
         )
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in said)
+
+
+def _words(run: _Run) -> str:
+    """What counts as a word, where that is not plain."""
+    return ", and each character counts as a word" if profile(run.recipe.normalisation).by_character else ""
+
+
+def _spelling(run: _Run) -> str:
+    """What to expect of its texts."""
+    p = profile(run.recipe.normalisation)
+    if p.verbatim:
+        return f"Trained on texts as they stand (`{p.name}`): it writes the punctuation and the case of its vocabulary."
+    kept = "no punctuation and no spaces" if p.by_character else "no punctuation"
+    return f"Trained on normalised texts (`{p.name}`): it writes {kept}, and all in one case."
 
 
 def _recipe(run: _Run) -> str:

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asrdemo.finetune import intervals, scores
-from asrdemo.finetune.evaluate import LEAST_CLIPS
 from asrdemo.finetune.intervals import Estimate
+from asrdemo.finetune.scores import LEAST_CLIPS
 from asrdemo.process import read_json
 
 MEASURES = {
@@ -24,6 +24,7 @@ MEASURES = {
     "CER with the language model": ("lm_letters", "characters", "lm_cer"),
 }
 """Columns of errors and of their reference, key in before.json and after.json."""
+GREEDY, SEARCHED = "WER", "WER with the language model"
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|~$#])")
 _LINK = re.compile(r"(?i)(https?|ftp)(?=://)|www(?=\.)")
 
@@ -52,7 +53,7 @@ class Line:
 
 
 def lines(folder: Path, columns: Sequence[str] = ()) -> list[Line]:
-    """Whole sets in all measures, then the WER of the values of `columns` with clips enough.
+    """Whole sets in all measures, then GREEDY and SEARCHED of the values of `columns` with clips enough.
 
     Without before.parquet and after.parquet, what before.json and after.json say, which have no intervals. Raises
     TrainingError for a damaged table.
@@ -63,7 +64,7 @@ def lines(folder: Path, columns: Sequence[str] = ()) -> list[Line]:
         return _from_json(read_json(folder / "before.json"), read_json(folder / "after.json"), columns)
     found = []
     for name in pc.unique(either.column("set")).to_pylist():
-        one, other = _of(before, "set", name), _of(after, "set", name)
+        one, other = _of(before, "set", [name]), _of(after, "set", [name])
         found += [line for measure in MEASURES if (line := _line(name, "", "", measure, one, other)) is not None]
         for column in columns:
             found += _slices(name, column, one, other)
@@ -73,10 +74,12 @@ def lines(folder: Path, columns: Sequence[str] = ()) -> list[Line]:
 def _slices(name: str, column: str, before: pa.Table | None, after: pa.Table | None) -> Iterator[Line]:
     table = before if after is None else after
     values = pc.unique(table.column(column)).to_pylist() if table is not None else []
-    for value in sorted(values, key=lambda v: (not v, v)):
-        line = _line(name, column, value, "WER", _of(before, column, value), _of(after, column, value))
-        if line is not None and line.clips >= LEAST_CLIPS:
-            yield line
+    for value, holding in scores.members(values).items():
+        old, new = _of(before, column, holding), _of(after, column, holding)
+        for measure in (GREEDY, SEARCHED):
+            line = _line(name, column, value, measure, old, new)
+            if line is not None and line.clips >= LEAST_CLIPS:
+                yield line
 
 
 def _line(
@@ -101,8 +104,9 @@ def _counts(table: pa.Table | None, measure: str) -> tuple[np.ndarray, np.ndarra
     return tuple(table.column(c).to_numpy() for c in (errors, reference, "speaker"))  # type: ignore[return-value]
 
 
-def _of(table: pa.Table | None, column: str, value: str) -> pa.Table | None:
-    return None if table is None else table.filter(pc.equal(table.column(column), value))
+def _of(table: pa.Table | None, column: str, values: list[str]) -> pa.Table | None:
+    """The rows in whose column one of these stands."""
+    return None if table is None else table.filter(pc.is_in(table.column(column), value_set=pa.array(values)))
 
 
 def _from_json(before: Mapping[str, Any], after: Mapping[str, Any], columns: Sequence[str]) -> list[Line]:

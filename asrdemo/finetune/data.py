@@ -6,14 +6,17 @@ through the model at once, nor on where a run was interrupted.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 import numpy as np
+import pandas as pd
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
+from asrdemo.corpus.accents import SEPARATOR
 from asrdemo.errors import TrainingError
 from asrdemo.finetune import base
 from asrdemo.finetune.augment import augment
@@ -22,6 +25,8 @@ from asrdemo.finetune.recipe import Recipe, TrainCorpus
 from asrdemo.types import SAMPLE_RATE
 
 ROUND_BATCHES = 100  # clips are sorted by length within so many batches
+LEAST_BATCHES = 2  # in a lap: with fewer, too many batches would not be full
+MOST_REPEATS = 10.0  # of a clip in a pass, for the sake of balance, times its corpus's weight
 NO_LABELS = np.zeros(0, dtype=np.int64)  # of pre-training
 LENGTH_STEP = SAMPLE_RATE // 2  # padded lengths are multiples of this: oneDNN compiles its kernels for each new shape
 
@@ -101,13 +106,42 @@ def pool(shards: Sequence[Shard], sources: Sequence[TrainCorpus], start: base.St
 
 
 def balanced(shard: Shard, source: TrainCorpus) -> np.ndarray:
-    """How often each clip of a shard comes up in one pass, shape = (clips,); see TrainCorpus.balance_by."""
+    """How often each clip of a shard comes up in one pass, shape = (clips,); see TrainCorpus.balance_by.
+
+    A clip of several accents counts for the rarest of them, one of unknown accent keeps the corpus's weight. Nothing
+    comes up more than MOST_REPEATS times as often as that; what is left then goes to the other values.
+    """
     if not source.balance_by:
         return np.full(len(shard), source.weight)
-    values, inverse, counts = np.unique(
-        np.asarray(shard.column(source.balance_by)), return_inverse=True, return_counts=True
-    )
-    return source.weight * len(shard) / len(values) / counts[inverse]
+    values, inverse = told_by(shard, source.balance_by)
+    counts = np.bincount(inverse, minlength=len(values))
+    repeats, left = np.ones(len(values)), counts[values != ""].sum()
+    ascending = [i for i in np.argsort(counts, kind="stable") if values[i]]
+    for rank, i in enumerate(ascending):
+        repeats[i] = min(MOST_REPEATS, left / (len(ascending) - rank) / counts[i])
+        left -= repeats[i] * counts[i]
+    return source.weight * repeats[inverse]
+
+
+def too_rare(shard: Shard, source: TrainCorpus) -> dict[str, int]:
+    """Values of balance_by that cannot come up as often as the others: -> their clips."""
+    if not source.balance_by or source.weight <= 0:
+        return {}
+    values, inverse = told_by(shard, source.balance_by)
+    rare = inverse[balanced(shard, source) >= MOST_REPEATS * source.weight]
+    return {str(values[i]): int(n) for i, n in zip(*np.unique(rare, return_counts=True), strict=True)}
+
+
+def told_by(shard: Shard, column: str) -> tuple[np.ndarray, np.ndarray]:
+    """(values of a column, the place of each clip's among them); of several accents the one with the fewest clips."""
+    inverse, whole = pd.factorize(np.array(list(shard.column(column)), dtype=object), sort=True)
+    parts = [value.split(SEPARATOR) for value in whole]
+    total: Counter[str] = Counter()
+    for each, count in zip(parts, np.bincount(inverse).tolist(), strict=True):
+        total.update(dict.fromkeys(each, count))
+    rarest = [min(each, key=lambda part: (total[part], part)) for each in parts]
+    values, merged = np.unique(rarest, return_inverse=True)
+    return values, merged[inverse]
 
 
 def _flat(shards: Sequence[Shard], where: list[int], rows: list[int]) -> np.ndarray:
@@ -177,15 +211,14 @@ class Batches(IterableDataset):
     def item(self, batch: list[int], place: Place) -> dict[str, Any]:
         """This process's share of a batch; see the class."""
         process, processes = self.share
-        mine = batch[process::processes]
-        counts = bool(mine)
-        mine = mine or batch[:1]
+        places = range(process, len(batch), processes) or range(1)
+        mine, counts = [batch[at] for at in places], process < len(batch)
         changes = self.recipe.augment
         if not place["settled"]:  # no more than speed and gain at first
             changes = replace(changes, noise_prob=0.0, filter_prob=0.0, reverb_prob=0.0, codec_prob=0.0)
         waves = []
-        for clip in mine:
-            rng = np.random.default_rng([self.recipe.seed, place["round"], place["taken"], clip])
+        for at, clip in zip(places, mine, strict=True):  # the place too, since a clip may come up twice in a batch
+            rng = np.random.default_rng([self.recipe.seed, place["round"], place["taken"], at, clip])
             wave = augment(self.clips.samples(clip), changes, rng, self.clips.max_speed[clip])
             waves.append(torch.from_numpy(standardised(wave) if self.start.standardise else wave))
         return {
@@ -197,27 +230,44 @@ class Batches(IterableDataset):
 def plan(clips: Pool, recipe: Recipe, settled: bool, number: int) -> list[list[int]]:
     """Pass `number` over the clips (weights as repeats): batches of clips of like length, in random order.
 
-    Raises TrainingError where a phase has no clip.
+    A clip that comes up several times does so in different laps of the pass, never twice in a batch; but for a pass so
+    short that its laps would not fill their batches. Raises TrainingError where a phase has no clip.
     """
     phase = Phase(recipe, settled)
     rng = np.random.default_rng([recipe.seed, number])
     repeats = np.floor(clips.weights + rng.random(len(clips.weights))).astype(int)
     repeats[clips.seconds > phase.max_seconds] = 0
-    order = rng.permutation(np.repeat(np.arange(len(repeats)), repeats))
-    if not len(order):
+    if not repeats.any():
         if (clips.weights[clips.seconds <= phase.max_seconds] > 0).any():
             return []  # small weights: nothing was drawn this time
         raise TrainingError(
             f"No training clip is at most {phase.max_seconds:g} s long; see clips and plateau in the recipe."
         )
-    per_chunk = max(1, int(ROUND_BATCHES * phase.batch_seconds / clips.seconds[order].mean()))
+    total = float(repeats @ clips.seconds)
+    per_chunk = max(1, int(ROUND_BATCHES * phase.batch_seconds * repeats.sum() / total))
+    most_laps = max(1, int(total / (LEAST_BATCHES * phase.batch_seconds)))
     batches: list[list[int]] = []
-    for start in range(0, len(order), per_chunk):
-        chunk = order[start : start + per_chunk]
-        chunk = chunk[np.argsort(clips.seconds[chunk], kind="stable")]
-        sorted_batches = by_seconds(chunk, clips.seconds, phase.batch_seconds)
-        batches += [sorted_batches[b] for b in rng.permutation(len(sorted_batches))]
+    for lap in laps(repeats, most_laps, rng):
+        for start in range(0, len(lap), per_chunk):
+            chunk = lap[start : start + per_chunk]
+            chunk = chunk[np.argsort(clips.seconds[chunk], kind="stable")]
+            sorted_batches = by_seconds(chunk, clips.seconds, phase.batch_seconds)
+            batches += [sorted_batches[b] for b in rng.permutation(len(sorted_batches))]
     return batches
+
+
+def laps(repeats: np.ndarray, most: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Clips of a pass, each as often as it repeats, in laps of random order: as many as the clip that comes up most
+    often needs to be in each but once, `most` at the most. The repeats of a clip are spread evenly over them.
+
+    repeats: of each clip, int, shape = (clips,).
+    """
+    count = max(1, min(most, int(repeats.max())))
+    order = np.repeat(np.arange(len(repeats)), repeats)
+    which = np.arange(len(order)) - np.repeat(np.cumsum(repeats) - repeats, repeats)  # of the clip's repeats
+    lap = ((which + rng.random(len(repeats))[order]) * count / repeats[order]).astype(int)
+    mixed = np.lexsort((rng.random(len(order)), lap))
+    return np.split(order[mixed], np.searchsorted(lap[mixed], np.arange(1, count)))
 
 
 def by_seconds(order: np.ndarray, seconds: np.ndarray, limit: float) -> list[list[int]]:

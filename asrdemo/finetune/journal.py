@@ -16,23 +16,27 @@ METRICS, SAMPLES, ALERTS, TABLE = "metrics.jsonl", "samples.jsonl", "alerts.json
 
 class Journal:
     """The files of one run. step: the one it goes on from; what a killed sitting wrote beyond it is taken out, since
-    those steps come again."""
+    those steps come again. writes: whether this process does; of several that share a run only one may."""
 
-    def __init__(self, folder: Path, step: int = 0):
-        self.folder = folder
+    def __init__(self, folder: Path, step: int = 0, writes: bool = True):
+        self.folder, self.writes = folder, writes
         for name in (METRICS, SAMPLES, ALERTS):
             path = folder / name
-            if path.is_file():
+            if writes and path.is_file():
                 kept = [record for record in lines(path) if record.get("step", 0) <= step]
                 write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept))
 
     def add(self, name: str, record: dict[str, Any]) -> None:
         """Append one record to METRICS, SAMPLES or ALERTS."""
+        if not self.writes:
+            return
         with (self.folder / name).open("a", encoding="utf-8") as out:
             out.write(json.dumps(record, ensure_ascii=False) + "\n")
 
     def tabulate(self) -> None:
         """Write the metrics again as a table for spreadsheets."""
+        if not self.writes:
+            return
         records = lines(self.folder / METRICS)
         names = list(dict.fromkeys(name for record in records for name in record))
         text = io.StringIO()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
@@ -31,6 +32,7 @@ class Alphabet:
     vocab: token -> id as in vocab.json, DELIMITER between words. blank: id of the CTC blank, which is the pad token's
     too. roles: special tokens in the vocabulary, by their key in the tokenizer's files. words: the vocabulary as texts
     are written, for decoders. case: of its letters. turkish: a small i with a dot is a capital one with a dot.
+    by_character: the spaces of normalised texts part characters, which nobody writes, so they have no label.
     """
 
     vocab: Mapping[str, int]
@@ -39,6 +41,7 @@ class Alphabet:
     words: Vocabulary
     case: Case
     turkish: bool = False
+    by_character: bool = False
 
     @cached_property
     def spelling(self) -> dict[str, int]:
@@ -58,12 +61,23 @@ class Alphabet:
 
     def labels(self, text: str) -> np.ndarray | None:
         """Ids of a normalised text, int64, shape = (tokens,); None when a character is not in the vocabulary."""
+        if self.by_character:
+            text = text.replace(SPACE, "")
         if self.case == "upper":
             text = (text.replace("i", "\u0130") if self.turkish else text).upper()
         elif self.case == "lower":
             text = text.lower()
         ids = [self.spelling.get(piece) for piece in self.pieces.findall(text)]
         return None if None in ids else np.array(ids, dtype=np.int64)
+
+    def read(self, ids: np.ndarray) -> str:
+        """The text that a decoder makes of these labels, not normalised."""
+        return " ".join("".join(self.words.tokens[i] for i in ids).split())
+
+    def under(self, profile_name: str) -> Alphabet:
+        """The same vocabulary with labels for texts of another normalisation; `words` stays as it is."""
+        p = profile(profile_name)
+        return dataclasses.replace(self, turkish=p.turkish_i, by_character=p.by_character)
 
 
 NOTHING = Alphabet({}, 0, {}, Vocabulary((), 0), "as_is")
@@ -104,7 +118,7 @@ def from_folder(folder: Path, profile_name: str, size: int, blank: int | None, a
 def _alphabet(table: tables.Table, profile_name: str, blank: int) -> Alphabet:
     vocab = {DELIMITER if token == table.delimiter else token: i for i, token in enumerate(table.tokens)}
     words, case = tables.spelled(table, profile_name, blank), _case(tables.letters(table, blank))
-    return Alphabet(vocab, blank, table.roles, words, case, profile(profile_name).turkish_i)
+    return Alphabet(vocab, blank, table.roles, words, case).under(profile_name)
 
 
 def _case(letters: list[str]) -> Case:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,6 +25,8 @@ from asrdemo.finetune.prepare import Shard
 from asrdemo.finetune.recipe import Recipe
 from asrdemo.finetune.watchdog import Alert, Watchdog
 from asrdemo.types import SAMPLE_RATE
+
+ASKED = "asked to stop"
 
 
 @dataclass
@@ -51,14 +53,23 @@ class Running:
     stop_asked: Callable[[], bool] = lambda: False
     train_loss: float = math.nan
     audio_seconds: float = 0.0
-    alerts: list[Alert] = field(default_factory=list)
     stopped: str = ""  # why the run ended before its budget was used up
 
     def alert(self, found: list[Alert]) -> None:
         """Write alerts down."""
         for one in found:
-            self.alerts.append(one)
             self.journal.add(journal.ALERTS, asdict(one))
+
+    def ended(self, why: str = "") -> bool:
+        """Whether the run is to end early; all processes must at the same step, whichever of them has a reason."""
+        self.stopped = self.stopped or why or self.watchdog.verdict(self.recipe.evaluation.patience)
+        if agreed(bool(self.stopped)):
+            self.stopped = self.stopped or ASKED
+        return bool(self.stopped)
+
+    def finished(self, step: int) -> bool:
+        """Whether the budget is used up after so many steps."""
+        return self.clock.progress(step) >= 1
 
 
 class Minder(TrainerCallback):
@@ -66,6 +77,7 @@ class Minder(TrainerCallback):
 
     def __init__(self, run: Running):
         self.run = run
+        run.clock.tick()  # the base may have been scored meanwhile
         self._evaluated = self._saved = run.clock.spent
         self._regularised = False
 
@@ -83,28 +95,21 @@ class Minder(TrainerCallback):
         if run.average and step % Average.EVERY == 0:
             run.average.update(self._plain(model))
         e, now = run.recipe.evaluation, run.clock.spent
-        asked = agreed(run.stop_asked())
-        if asked:
-            run.stopped = "asked to stop"
-        run.stopped = run.stopped or next((a.kind for a in run.alerts if a.action == "stop"), "")
-        finished = run.clock.progress(step) >= 1
+        finished, stopped = run.finished(step), run.ended(ASKED if run.stop_asked() else "")
         due = step % e.every_steps == 0 if e.every_steps else now - self._evaluated >= e.every_minutes * 60
-        if finished or due:
+        if finished or due or (stopped and not run.dev):
             control.should_evaluate, self._evaluated = True, now
-        if finished or run.stopped or now - self._saved >= e.save_minutes * 60:
+        if finished or stopped or now - self._saved >= e.save_minutes * 60:
             control.should_save, self._saved = True, now
-        control.should_training_stop = control.should_training_stop or finished or bool(run.stopped)
+        control.should_training_stop = control.should_training_stop or finished or stopped
         return control
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
-        """A watchdog that wants the run to end, or patience that is over, is heard at once."""
-        run = self.run
-        run.stopped = run.stopped or next((a.kind for a in run.alerts if a.action == "stop"), "")
-        patience = run.recipe.evaluation.patience
-        rates = run.watchdog.rates
-        if patience and len(rates) > patience and min(rates[-patience:]) >= min(rates[:-patience]):
-            run.stopped = run.stopped or f"no better WER in {patience} evaluations"
-        if run.stopped:
+        """A watchdog that wants the run to end, or patience that is over, is heard at once. The minutes to the next
+        evaluation begin where this one ends, or one that takes longer would follow every step."""
+        self.run.clock.tick()
+        self._evaluated = self.run.clock.spent
+        if self.run.ended():
             control.should_training_stop = control.should_save = True
         return control
 
@@ -121,18 +126,18 @@ class Minder(TrainerCallback):
                 left = record["loss"] < plateau.until_loss or state.global_step >= plateau.max_steps
                 run.phase.settled = left
                 record |= {"phase": "settled"} if left else {}
-        if state.is_world_process_zero:
-            run.journal.add(journal.METRICS, record)
+        run.journal.add(journal.METRICS, record)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Complete the Trainer's checkpoint with what it does not know; run.json is what makes it whole."""
         if not state.is_world_process_zero:
             return
-        folder = self.run.folder / f"checkpoint-{state.global_step}"
-        if self.run.average:
-            self.run.average.save(folder / "average.safetensors")
-        record = {"seconds": self.run.clock.spent, "settled": self.run.phase.settled, "place": self.run.batches.place}
-        journal.write_json(folder / "run.json", {**record, "audio_seconds": self.run.audio_seconds})
+        run, folder = self.run, self.run.folder / f"checkpoint-{state.global_step}"
+        if run.average:
+            run.average.save(folder / "average.safetensors")
+        record = {"seconds": run.clock.spent, "settled": run.phase.settled, "place": run.batches.place}
+        record |= {"audio_seconds": run.audio_seconds, "watchdog": run.watchdog.state()}
+        journal.write_json(folder / "run.json", record)
 
     @staticmethod
     def _plain(model: Any) -> Any:
@@ -153,6 +158,7 @@ class CtcTrainer(Trainer):
         self.objective: Objective = objective
         self.micro_seconds = run.recipe.batches.micro_seconds
         self._scored = -1  # step of the last evaluation
+        self._counted = self._left_out = 0  # steps with a loss and without since the last line of metrics
 
     def get_train_dataloader(self) -> DataLoader:
         """The stream's items as they are, whole, also from workers."""
@@ -213,8 +219,20 @@ class CtcTrainer(Trainer):
                 model.zero_grad()
         self.run.batches.place = inputs["place"]
         self.run.audio_seconds += inputs["audio_seconds"]
-        self._loss = float(loss)
-        return loss
+        self._loss = summed(float(loss)) / self.args.world_size
+        if math.isfinite(self._loss):
+            self._counted += 1
+            return loss
+        self._left_out += 1
+        return torch.zeros_like(loss)  # Trainer sums losses up, and would never be rid of one that is no number
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Trainer's, with the mean loss of the steps that had one."""
+        if "loss" in logs:
+            steps = self._counted + self._left_out
+            logs["loss"] = logs["loss"] * steps / self._counted if self._counted else math.nan
+            self._counted = self._left_out = 0
+        super().log(logs, start_time)
 
     def _backward(self, model: Any, inputs: dict[str, Any], total: int) -> torch.Tensor:
         """DDP averages gradients over processes: hence the factor."""
@@ -257,7 +275,7 @@ class CtcTrainer(Trainer):
     def _clip_grad_norm(self, model: Any) -> Any:
         """Clip; a step whose gradients are not finite changes nothing (fp16's scaler sees to that itself)."""
         norm = super()._clip_grad_norm(model)
-        if not math.isfinite(float(norm)) and self.run.precision != "fp16":
+        if not (math.isfinite(float(norm)) and math.isfinite(self._loss)) and self.run.precision != "fp16":
             model.zero_grad()
         watch = self.run.watchdog
         self.run.alert(watch.stepped(self.state.global_step + 1, self._loss, float(norm)))
@@ -267,9 +285,12 @@ class CtcTrainer(Trainer):
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Score dev with the weights, their average and a blend with the base's; the best of them may go to best/."""
         run, network, step = self.run, cast(Any, self.model), self.state.global_step
-        if self._scored == step or not run.dev:
+        if self._scored == step:
             return {}  # Trainer asks once more when it ends
         self._scored = step
+        if not run.dev:
+            self._keep_last()
+            return {}
         run.tell(step, "scoring dev")
         current = {n: w.clone() for n, w in network.state_dict().items()}
         found = {"now": self.objective.score(network, run.dev)}
@@ -289,8 +310,7 @@ class CtcTrainer(Trainer):
         watch = run.watchdog
         run.alert(watch.evaluated(step, outcome.selection, outcome.blank_share, run.train_loss, outcome.loss))
         self.log(dict(metrics))
-        if self.is_world_process_zero():
-            run.journal.tabulate()
+        run.journal.tabulate()
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
@@ -314,8 +334,19 @@ class CtcTrainer(Trainer):
         record = run.folder / "best.json"
         if record.is_file() and journal.read_json(record)["eval_selection"] <= metrics["eval_selection"]:
             return
+        self._export({"weights": kind, **metrics})
+
+    def _keep_last(self) -> None:
+        """Without a dev set nobody can say which weights are best: the newest are kept."""
+        if self.is_world_process_zero() and self.state.global_step:
+            self._export({"weights": "now"})
+
+    def _export(self, said: dict[str, Any]) -> None:
+        """The model's weights to best/, and what is known of them."""
+        run = self.run
         export.export(self.model, run.start, run.folder / "best", torch.float32)
-        journal.write_json(record, {"step": step, "seconds": round(run.clock.spent, 1), "weights": kind, **metrics})
+        when = {"step": self.state.global_step, "seconds": round(run.clock.spent, 1)}
+        journal.write_json(run.folder / "best.json", {**when, **said})
 
 
 def summed(value: float) -> float:

@@ -79,12 +79,9 @@ def regularise(model: Any, r: Regularisation) -> None:
             setattr(config, key, rate)
 
 
-def freeze(model: Any, recipe: Recipe, head_only: bool = False) -> None:
-    """Choose the weights that train, in place, whatever was chosen before; recipe: settled.
-
-    head_only: nothing but the output layer, as in the first steps of a run with `optimiser.head_steps`.
-    """
-    parts = TRAINED.get("head" if head_only else recipe.mode)
+def freeze(model: Any, recipe: Recipe) -> None:
+    """Choose the weights that train, in place, whatever was chosen before; recipe: settled."""
+    parts = TRAINED.get(recipe.mode)
     for name, weight in model.named_parameters():
         weight.requires_grad_(parts is None or any(part in f".{name}" or name.startswith(part) for part in parts))
     extractor = model.base_model.feature_extractor

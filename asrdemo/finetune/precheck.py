@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from asrdemo.errors import AsrDemoError, NotFoundError, TrainingError
@@ -31,8 +32,8 @@ def precheck(
 ) -> Report:
     """Look a recipe over; what is wrong is a row of the report, never an error.
 
-    home: the app's, where shards are prepared if they are not there yet. rehearse: run the longest batch, in a process
-    of its own. Raises Cancelled and whatever else `progress` raises.
+    home: the app's, where shards are prepared if they are not there yet. rehearse: run the longest batch and score
+    the longest clip, in a process of its own. Raises Cancelled and whatever else `progress` raises.
     """
     tell = progress or (lambda done, total, note: None)
     parts, rows = precheck_data.gather(recipe, home / "shards", tell)
@@ -80,7 +81,9 @@ def _start(recipe: Recipe, train: Sequence[Part], registry: Registry) -> tuple[S
         start = precheck_cost.opened(recipe, [p.shard for p in train], registry)
     except AsrDemoError as error:
         return None, [from_error("base", error, "Take another base.")]
-    return start, precheck_plan.opened(start)
+    rows = precheck_plan.opened(start)
+    # Only its shape is asked for from here on, and another process is to open the same weights
+    return replace(start, model=start.model.to("meta")), rows
 
 
 def _plan(
@@ -97,12 +100,14 @@ def _plan(
         tell(0, 0, "running the longest batch")
         spec = registry.checkpoints.get(recipe.base.checkpoint) if recipe.base else None
         try:
-            measured = precheck_cost.apart(Job(recipe, shards, spec))
+            held = tuple(p.shard for use in ("dev", "test") for p in parts if p.use == use)
+            lm = registry.language_models.get(recipe.evaluation.language_model)
+            measured = precheck_cost.apart(Job(recipe, shards, spec, held, lm))
         except TrainingError as error:
             rows = [from_error("longest batch", error)]
-    held = {use: sum(p.shard.hours for p in parts if p.use == use) for use in ("dev", "test")}
+    hours = {use: sum(p.shard.hours for p in parts if p.use == use) for use in ("dev", "test")}
     needed = precheck_cost.disk(start.model, start.recipe)
-    estimates = precheck_plan.estimate(start.recipe, start.kind, stream, measured, held["dev"], held["test"], needed)
+    estimates = precheck_plan.estimate(start.recipe, start.kind, stream, measured, hours["dev"], hours["test"], needed)
     rows += precheck_plan.batches(start, estimates, stream)
     rows += precheck_plan.budget(start.recipe, estimates)
     if measured:

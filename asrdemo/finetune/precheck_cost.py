@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import pickle
 import resource
@@ -25,16 +26,17 @@ import numpy as np
 import psutil
 import torch
 
+from asrdemo.decoding import open_language_model
 from asrdemo.errors import AsrDemoError, TrainingError
-from asrdemo.finetune import base, data, evaluate, pretrain, train
+from asrdemo.finetune import backends, base, data, evaluate, pretrain
 from asrdemo.finetune.flavours import FLAVOURS
 from asrdemo.finetune.objective import Ctc, Pretraining
 from asrdemo.finetune.precheck_report import Offer
 from asrdemo.finetune.recipe import Recipe
 from asrdemo.finetune.shards import Shard
-from asrdemo.registry import CheckpointSpec, Registry
+from asrdemo.registry import CheckpointSpec, LanguageModelSpec, Registry
 from asrdemo.settings import ROOT
-from asrdemo.types import SAMPLE_RATE
+from asrdemo.types import SAMPLE_RATE, DecoderOptions
 
 T = TypeVar("T")
 GIB = 2**30
@@ -46,19 +48,23 @@ _SPARE = 0.9  # of the memory that is free
 
 @dataclass(frozen=True)
 class Job:
-    """What to measure. spec: of the base where it is a listed checkpoint."""
+    """What to measure. shards: of train; spec: of the base where it is a listed checkpoint; held: shards of dev, then
+    of test; lm: what dev is scored with."""
 
     recipe: Recipe
     shards: tuple[Shard, ...]
     spec: CheckpointSpec | None = None
+    held: tuple[Shard, ...] = ()
+    lm: LanguageModelSpec | None = None
 
 
 @dataclass(frozen=True)
 class Measured:
     """step_seconds: a usual optimiser step, with the loading of its clips; longest_seconds: of the longest batch, whose
     longest clip lasts `longest`. micro_seconds: audio at once that it took (0: all). needed, program, available: bytes
-    that training takes, that the program takes before, and that there are. hears: audio seconds scored in a second.
-    busy: other programs were at work."""
+    that training and scoring take, that the program takes before, and that there are. hears: audio seconds scored in a
+    second, with the language model if there is one. heard: seconds of the longest clip to evaluate on (0: none);
+    unheard: its name where memory does not suffice for it. busy: other programs were at work."""
 
     device: str
     precision: str
@@ -71,6 +77,8 @@ class Measured:
     available: int
     hears: float
     busy: bool = False
+    heard: float = 0.0
+    unheard: str = ""
 
     @property
     def total(self) -> int:
@@ -116,7 +124,8 @@ def apart(job: Job) -> Measured:
 
 
 def measure(job: Job, alone: bool = False) -> Measured:
-    """Run the longest batch and a few usual ones forward, backward and through an optimiser that changes nothing.
+    """Run the longest batch and a few usual ones forward, backward and through an optimiser that changes nothing; then
+    score a few clips, and the longest one to evaluate on.
 
     alone: this process does nothing else, so its memory may be limited to what there is.
 
@@ -136,22 +145,23 @@ def measure(job: Job, alone: bool = False) -> Measured:
     longest = max(batches, key=lambda b: len(b) * seconds[b].max() ** 2)  # attention grows with the square
     whole, single = float(len(longest) * seconds[longest].max()), float(seconds[longest].max())
 
-    def attempt(micro: float) -> tuple[float, list[float], float]:
+    def attempt(micro: float) -> tuple[float, list[float]]:
         step(longest, micro)  # the first of a shape is slower
         took = step(longest, micro)
-        usual = [took] if took > ENOUGH else _usual(step, batches, micro)
-        return took, usual, step.hears(batches[len(batches) // 2])
+        return took, [took] if took > ENOUGH else _usual(step, batches, micro)
 
-    micro, (took, usual, hears) = search(attempt, step.clear, job.recipe.batches.micro_seconds, whole, single)
-    decay = job.recipe.evaluation.average_decay
-    average = sum(w.numel() * w.element_size() for w in start.model.state_dict().values()) if decay else 0
+    micro, (took, usual) = search(attempt, step.clear, job.recipe.batches.micro_seconds, whole, single)
+    hears, heard, unheard = step.score(job) if job.held and job.recipe.dev else (math.inf, 0.0, "")
+    e = job.recipe.evaluation
+    weights = sum(w.numel() * w.element_size() for w in start.model.state_dict().values())
+    kept = weights * (bool(e.average_decay) + bool(e.blend))  # the average, and the base's own to blend in
     if device.type == "cuda":
         needed, program = torch.cuda.max_memory_allocated(), 0
     else:
         needed = max(0, _most_resident() - program)
     return Measured(
-        device.type, step.precision, float(np.mean(usual)), took, single, micro, needed + average, program,
-        available, hears, busy,
+        device.type, step.precision, float(np.mean(usual)), took, single, micro, needed + kept, program,
+        available, hears, busy, heard, unheard,
     )  # fmt: skip
 
 
@@ -162,7 +172,7 @@ class _Step:
         recipe = start.recipe
         slowest = min(recipe.augment.speed)
         slow = dataclasses.replace(recipe, augment=dataclasses.replace(recipe.augment, speed=(slowest, slowest)))
-        self.start, self.device, self.busy, self.precision = start, device, busy, train.precision(recipe)
+        self.start, self.device, self.busy, self.precision = start, device, busy, evaluate.precision(recipe)
         self.pool = data.pool(job.shards, recipe.train, start)
         self.stream = data.Batches(self.pool, slow, start, data.Phase(recipe, settled=True))
         self.objective = (Pretraining if recipe.mode == "pretrain" else Ctc)(start, self.precision)
@@ -200,19 +210,35 @@ class _Step:
 
         return stop
 
-    def hears(self, batch: list[int]) -> float:
-        """Audio seconds a second, without training."""
-        item, took = self._item(batch), 0.0
-        lengths = [len(w) for w in item["waves"]]
-        self.objective.count(item)
-        self.model.eval()
-        for _ in range(2):  # the first of a shape is slower
-            watch = self.watch()
-            with torch.inference_mode(), evaluate.autocast(self.device, self.precision):
-                for rows in data.micro_batches(lengths, evaluate.BATCH_SECONDS):
-                    self.objective.loss(self.model, item, rows, 0)
-            took = watch()
-        return sum(lengths) / SAMPLE_RATE / max(1e-6, took)
+    def score(self, job: Job) -> tuple[float, float, str]:
+        """(audio seconds scored in a second, seconds of the longest clip to evaluate on, its name if it does not fit).
+
+        What the loop holds while it scores is held here too: copies of the weights. Raises TrainingError.
+        """
+        blend = job.recipe.evaluation.blend
+        held = [{n: w.clone() for n, w in self.model.state_dict().items()} for _ in range(2 if blend else 1)]
+        objective = Pretraining(self.start, self.precision) if job.recipe.mode == "pretrain" else _ctc(self, job.lm)
+        shard, hears = job.held[0], math.inf
+        order = np.argsort(shard.lengths, kind="stable")
+        middle = int(shard.lengths[order[len(order) // 2]])
+        count = max(1, int(evaluate.BATCH_SECONDS * SAMPLE_RATE / middle))
+        usual = order[max(0, (len(order) - count) // 2) :][:count]
+        longest = max(job.held, key=lambda s: s.lengths.max())
+        place = int(longest.lengths.argmax())
+        name = f"{shard.id}/{shard.names[int(usual[-1])]}"
+        try:
+            for _ in range(2):  # the first of a shape is slower
+                watch = self.watch()
+                objective.score(self.model, [_some(shard, usual, job.recipe)])
+                hears = float(shard.lengths[usual].sum()) / SAMPLE_RATE / max(1e-6, watch())
+            name = f"{longest.id}/{longest.names[place]}"
+            objective.score(self.model, [_some(longest, np.array([place]), job.recipe)])
+            name = ""
+        except (MemoryError, RuntimeError, TrainingError) as error:
+            if not _for_want_of_memory(error.__cause__ or error):
+                raise TrainingError(f"Scoring fails: {str(error).splitlines()[0][:300]}.") from error
+        held.clear()
+        return hears, float(longest.lengths[place]) / SAMPLE_RATE, name
 
     def _item(self, batch: list[int]) -> dict[str, Any]:
         return self.stream.item(batch, {"round": 0, "taken": 0, "settled": True})
@@ -222,6 +248,19 @@ class _Step:
         self.optimiser.zero_grad()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _ctc(step: _Step, lm: LanguageModelSpec | None) -> Ctc:
+    """The objective, with the language model that dev is scored with."""
+    if lm is None:
+        return Ctc(step.start, step.precision)
+    options = DecoderOptions(kind="beam", lm=lm.id, alpha=lm.alpha, beta=lm.beta)
+    return Ctc(step.start, step.precision, evaluate.Search(open_language_model(lm), options))
+
+
+def _some(shard: Shard, rows: np.ndarray, recipe: Recipe) -> Shard:
+    """These clips of a shard, as if they were all of the first dev set."""
+    return dataclasses.replace(shard, id=recipe.dev[0].id, index=shard.index.take(rows))
 
 
 def _usual(step: _Step, batches: list[list[int]], micro: float) -> list[float]:
@@ -294,12 +333,13 @@ def disk(model: Any, recipe: Recipe) -> int:
 
 
 def offers(needed: int | None, minutes: float) -> tuple[Offer, ...]:
-    """Every flavour. needed: bytes that training takes beside the program; minutes: of the budget, 0 for none."""
+    """Every flavour. needed: bytes that training takes beside the program; minutes: that the job may last, 0 for no
+    limit."""
     return tuple(
         Offer(
             name, f.gpus, f.memory_gb, f.dollars,
             None if needed is None else needed <= _SPARE * f.memory_gb * 1e9,
-            round(minutes / 60 * f.dollars, 2) if minutes > 0 else None,
+            backends.cost(name, minutes) if minutes > 0 else None,
         )
         for name, f in FLAVOURS.items()
     )  # fmt: skip

@@ -9,16 +9,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asrdemo.finetune import data, precheck_cost
+from asrdemo.finetune import backends, data, precheck_cost
 from asrdemo.finetune.base import Start
 from asrdemo.finetune.flavours import PRICES_READ
 from asrdemo.finetune.precheck_cost import GIB, Measured
 from asrdemo.finetune.precheck_report import Estimates, Row, length, number, percent
-from asrdemo.finetune.recipe import DEFAULTS, Kind, Recipe
+from asrdemo.finetune.recipe import DEFAULTS, RATES, Kind, Recipe
 from asrdemo.finetune.shards import Shard
 
 HIGHEST = MappingProxyType({"scratch": 3e-3, "tiny": 1e-3, "pretrained": 5e-4, "finetuned": 3e-4})
 """Learning rates that go well where all weights train, by kind of base (speechbrain #1410 for a tuned one)."""
+FEW = 10.0  # times its usual rate that a mode which trains few weights bears
 FEWEST_PASSES, MOST_PASSES = 1.0, 100.0
 FEWEST_CLIPS = 4.0  # in a batch
 BUSY = " (from processor time, for other programs are at work)"
@@ -83,12 +84,16 @@ def opened(start: Start) -> list[Row]:
 def rates(start: Start) -> list[Row]:
     """The learning rate against what is trained."""
     recipe = start.recipe
-    rate, most = recipe.optimiser.learning_rate or 0.0, HIGHEST[start.kind]
-    if recipe.mode not in ("full", "pretrain") or rate <= most:
-        return [Row("learning rate", "ok", f"The learning rate of {rate:g} suits {_KINDS[start.kind]}.")]
-    usual = DEFAULTS[start.kind]["optimiser"]["learning_rate"]
+    rate, most, usual = recipe.optimiser.learning_rate or 0.0, HIGHEST[start.kind], 0.0
+    what = _KINDS[start.kind]
+    if recipe.mode in RATES:
+        usual = RATES[recipe.mode]
+        most, what = FEW * usual, f"mode {recipe.mode}"
+    if rate <= most:
+        return [Row("learning rate", "ok", f"The learning rate of {rate:g} suits {what}.")]
+    usual = usual or DEFAULTS[start.kind]["optimiser"]["learning_rate"]
     sentence = (
-        f"The learning rate of {rate:g} is high for {_KINDS[start.kind]}: over {most:g} training may diverge, or "
+        f"The learning rate of {rate:g} is high for {what}: over {most:g} training may diverge, or "
         "unlearn what the base knows."
     )
     change = {"optimiser": {"learning_rate": usual}}
@@ -104,9 +109,12 @@ def estimate(
     steps: float | None = b.max_steps or None
     if measured:
         step = measured.step_seconds
-        scoring = 3600 * dev / measured.hears * (2 if recipe.evaluation.average_decay else 1)
-        before = 3600 * (2 * dev + test) / measured.hears if kind in ("tiny", "finetuned") else 0.0
+        e, hour = recipe.evaluation, 3600 / measured.hears  # seconds to score an hour
+        scoring = hour * dev * (1 + bool(e.average_decay) + bool(e.blend))
+        before = hour * (2 * dev + test) if kind in ("tiny", "finetuned") else 0.0
+        after = hour * (dev + test) if recipe.mode != "pretrain" else 0.0
         steps, seconds = _within(recipe, step, scoring, before)
+        seconds += after
         values = {
             "busy": measured.busy,
             "step_seconds": round(step, 4), "longest_seconds": round(measured.longest_seconds, 3),
@@ -124,21 +132,27 @@ def estimate(
         disk_gib=round(disk / GIB, 2),
         steps=int(steps) if steps is not None else None,
         passes=passes,
-        jobs=precheck_cost.offers(measured.needed if measured else None, b.max_minutes),
+        jobs=precheck_cost.offers(measured.needed if measured else None, _rented(recipe)),
         **values,  # type: ignore[arg-type]
     )
 
 
 def _within(recipe: Recipe, step: float, scoring: float, before: float) -> tuple[float, float]:
-    """(steps, seconds) that the budget allows, when an evaluation takes `scoring` and the base `before` the first."""
+    """(steps, seconds) that the budget allows, when an evaluation takes `scoring` and the base `before` the first. The
+    last evaluation comes when the budget is used up."""
     b, e = recipe.batches, recipe.evaluation
-    every = e.every_steps * step if e.every_steps else e.every_minutes * 60 - scoring
+    every = e.every_steps * step if e.every_steps else e.every_minutes * 60  # of work, from the end of the last one on
     each = step + scoring * step / max(every, step)  # a step with its share of evaluation
     most = b.max_steps or math.inf
     if b.max_minutes > 0:
-        most = min(most, max(0.0, b.max_minutes * 60 - before - scoring) / each)
+        most = min(most, max(0.0, b.max_minutes * 60 - before) / each)
     most = float(math.floor(most))
     return most, before + most * each + scoring
+
+
+def _rented(recipe: Recipe) -> float:
+    """Minutes after which a job is ended, 0 where the recipe does not say."""
+    return backends.timeout_of(recipe) if recipe.batches.max_minutes > 0 else 0.0
 
 
 def batches(start: Start, estimates: Estimates, pass_: Stream) -> Iterator[Row]:
@@ -187,17 +201,26 @@ def budget(recipe: Recipe, estimates: Estimates) -> Iterator[Row]:
                 "evaluation",
                 "warn",
                 sentence,
-                "Raise evaluation.every_minutes or every_steps, or take smaller dev sets.",
+                "Raise evaluation.every_minutes or every_steps, or give the dev sets fewer `hours`.",
             )
 
 
 def room(recipe: Recipe, measured: Measured) -> Iterator[Row]:
-    """Whether the longest batch fits."""
+    """Whether the longest batch fits, and the longest clip to evaluate on."""
     where = "of the GPU's" if measured.device == "cuda" else "of"
     took = (
         f"the longest batch, with a clip of {measured.longest:.1f} s, took {length(measured.longest_seconds)} and "
         f"{measured.total / GIB:.1f} GiB {where} {measured.available / GIB:.1f} GiB"
     )
+    if measured.unheard:
+        sentence = (
+            f"Memory does not suffice for scoring {measured.unheard}: the longest clip to evaluate on lasts "
+            f"{length(measured.heard)}."
+        )
+        fix = "Cut such clips or leave them out of dev and test, or take a smaller base or a machine with more memory."
+        yield Row("evaluation memory", "block", sentence, fix, (measured.unheard,))
+    elif measured.heard:
+        took += f", scoring a clip of {measured.heard:.1f} s included"
     if measured.micro_seconds != recipe.batches.micro_seconds:
         seconds = math.floor(measured.micro_seconds * 10) / 10
         least = max(seconds, recipe.clips.max_seconds)
@@ -227,8 +250,8 @@ def jobs(recipe: Recipe, estimates: Estimates) -> Iterator[Row]:
     if fitting:
         best = min(fitting, key=lambda o: o.dollars_an_hour)
         sentence = (
-            f"On Hugging Face Jobs the budget of {recipe.batches.max_minutes:g} minutes costs at most "
-            f"${best.dollars:.2f} on {best.flavour} (${best.dollars_an_hour:.2f} an hour, "
-            f"{PRICES_READ}), besides start and preparation."
+            f"On Hugging Face Jobs the budget of {recipe.batches.max_minutes:g} minutes, and "
+            f"{backends.SPARE_MINUTES} to install, prepare and score, cost at most ${best.dollars:.2f} on "
+            f"{best.flavour} (${best.dollars_an_hour:.2f} an hour, {PRICES_READ})."
         )
         yield Row("cost", "ok", sentence)

@@ -49,7 +49,7 @@ class Histogram:
 @dataclass(frozen=True)
 class Offer:
     """A flavour of Hugging Face Jobs for this run. memory_gb: of one GPU, of the machine where there is none. fits:
-    None where memory was not measured. dollars: at most, for the recipe's minutes; None where only steps limit it."""
+    None where memory was not measured. dollars: at most, until the job is ended; None where only steps limit it."""
 
     flavour: str
     gpus: int
@@ -66,7 +66,7 @@ class Estimates:
     step_seconds: of a usual step; longest_seconds: of the longest batch. busy: other programs kept the machine at work
     while that was measured. memory_gib: most of the process that trains (on a GPU: of the GPU); available_gib: what
     there is. micro_seconds: audio at once that it was measured with (0: a whole batch). steps: in the budget; passes:
-    over the data in so many; pass_hours: wall clock for one; minutes: of the run, evaluation included. padding: share
+    over the data in so many; pass_hours: wall clock for one; minutes: of the run, all scoring included. padding: share
     of a batch that is padding. disk_gib: of the run directory.
     """
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from asrdemo import text
-from asrdemo.finetune import labels
+from asrdemo.finetune import labels, scores
 from asrdemo.finetune.base import Start
 from asrdemo.finetune.labels import SPECIAL, Alphabet
 from asrdemo.finetune.precheck_report import MOST_NAMES, Row, State, Unknown, length, listed, number, percent
@@ -20,6 +20,7 @@ from asrdemo.finetune.shards import Shard
 from asrdemo.types import SAMPLE_RATE
 
 MOST_CHARACTERS, MOST_CLIPS = 0.01, 0.05  # unknown ones a run may have
+MOST_UNREACHABLE = 0.05  # WER that a perfect output may have
 MOST_INFEASIBLE = 0.5  # of the clips: beyond it the texts are not those of the audio, or the frames are too long
 FASTEST, SLOWEST = 30.0, 1.0  # characters a second that somebody may speak
 RARE = 5  # times a character of a new vocabulary should come up
@@ -30,7 +31,8 @@ _SHOWN = 40  # unknown characters a report lists
 @dataclass(frozen=True)
 class Scan:
     """Training clips of all corpora end to end; arrays have shape (clips,). needed: frames that CTC needs for the
-    labels, -1 where a character is not in the vocabulary; frames: what the model makes; characters: of the text."""
+    labels, -1 where a character is not in the vocabulary; frames: what the model makes; characters: of the text, where
+    a normalisation by character parts them without those spaces."""
 
     shards: tuple[Shard, ...]
     needed: np.ndarray
@@ -60,7 +62,10 @@ class Scan:
 def scan(shards: Sequence[Shard], start: Start) -> Scan:
     """Write every text in labels, once."""
     samples = np.concatenate([shard.lengths for shard in shards])
-    characters = np.concatenate([pc.utf8_length(shard.texts.arrow).to_numpy() for shard in shards])
+    written = [shard.texts.arrow for shard in shards]
+    if start.alphabet.by_character:
+        written = [pc.replace_substring(column, " ", "") for column in written]
+    characters = np.concatenate([pc.utf8_length(column).to_numpy() for column in written])
     needed = np.fromiter(_needed(shards, start.alphabet), np.int64, len(samples))
     frames = np.asarray(labels.frames(samples, start.model.config))
     return Scan(tuple(shards), needed, frames, samples / SAMPLE_RATE, characters)
@@ -76,7 +81,8 @@ def _needed(shards: Sequence[Shard], alphabet: Alphabet) -> Iterable[int]:
 def rows(found: Scan, recipe: Recipe, start: Start, held: Sequence[Shard]) -> tuple[list[Row], tuple[Unknown, ...]]:
     """All rows about texts, and the unknown characters. held: dev and test."""
     spelled, unknown = _unknown(found, recipe, start)
-    return [spelled, _fit(found), _pace(found), _vocabulary(found, start), *_held(held, start.alphabet)], unknown
+    plain = [spelled, _fit(found), _pace(found), _vocabulary(found, start), *_held(held, start.alphabet)]
+    return [*plain, *_reachable(held, recipe, start.alphabet), *_parted(recipe)], unknown
 
 
 def _unknown(found: Scan, recipe: Recipe, start: Start) -> tuple[Row, tuple[Unknown, ...]]:
@@ -126,8 +132,7 @@ def remedy(found: Scan, recipe: Recipe, start: Start) -> tuple[str, str, dict[st
     now = _share_unknown(written, start.alphabet)
     best, least = "", now
     for name in _profiles(recipe):
-        alphabet = dataclasses.replace(start.alphabet, turkish=text.profile(name).turkish_i)
-        share = _share_unknown(text.normalise_all(sentences, name), alphabet)
+        share = _share_unknown(text.normalise_all(sentences, name), start.alphabet.under(name))
         if share < least:
             best, least = name, share
     if best and (least <= MOST_CLIPS or least < now / 2):
@@ -224,3 +229,39 @@ def _held(shards: Sequence[Shard], alphabet: Alphabet) -> Iterable[Row]:
             fix = "Normalise them away, or take training texts that have them."
             names = tuple(f"{shard.id}/{shard.names[i]}" for i in bad[:MOST_NAMES])
             yield Row("evaluation characters", "warn", sentence, fix, names)
+
+
+def _reachable(shards: Sequence[Shard], recipe: Recipe, alphabet: Alphabet) -> Iterable[Row]:
+    """What error rate an output without any mistake would have: more than 0 where the vocabulary writes letters
+    otherwise than the texts do, as one of capitals for `raw` texts."""
+    name = recipe.normalisation
+    for shard in shards:
+        known = [(i, line, ids) for i, line in enumerate(shard.texts) if (ids := alphabet.labels(line)) is not None]
+        lines, heard = [line for _, line, _ in known], [alphabet.read(ids) for *_, ids in known]
+        counts = scores.counts(lines, text.normalise_all(heard, name), name)
+        bad = np.flatnonzero(counts.edits)
+        if not len(bad):
+            continue
+        first = bad[0]
+        sentence = (
+            f"A perfect output would have a WER of {percent(counts.wer)} on {shard.id!r}, since the vocabulary writes "
+            f"{heard[first][:_SHOWN]!r} where the text is {lines[first][:_SHOWN]!r}."
+        )
+        own = text.for_language(recipe.language)
+        fix, change = "Set `vocabulary: train`, or take another base.", {"vocabulary": "train"}
+        if text.profile(name).verbatim:
+            fix, change = f"Set `normalisation: {own}`, or `vocabulary: train`.", {"normalisation": own}
+        state: State = "block" if counts.wer > MOST_UNREACHABLE else "warn"
+        names = tuple(f"{shard.id}/{shard.names[known[i][0]]}" for i in bad[:MOST_NAMES])
+        yield Row("case", state, sentence, fix, names, change)
+
+
+def _parted(recipe: Recipe) -> Iterable[Row]:
+    """Without spaces in the texts, a whole sentence would count as one word."""
+    own = text.for_language(recipe.language)
+    if text.profile(own).by_character and not text.profile(recipe.normalisation).by_character:
+        sentence = (
+            f"Texts of the language {recipe.language!r} have no spaces between words, so with `normalisation: "
+            f"{recipe.normalisation}` a WER is that of whole sentences."
+        )
+        yield Row("words", "warn", sentence, f"Set `normalisation: {own}`.", (), {"normalisation": own})

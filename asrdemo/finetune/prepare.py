@@ -6,8 +6,10 @@ part, without touching the audio. So memory does not grow with the corpus, but f
 clip), and a worker holds some 140 MB, whichever program started it: 0.4 GB in all with two workers.
 
 A part appears by rename; the index, which makes a shard whole, comes last. A preparation that is stopped, even killed,
-goes on from the parts there are. The key comes from the tables and from all that decides what is kept, not from where
-the corpus lies, so runs share shards; of two processes that prepare the same, one waits for the other.
+goes on from the parts there are. The key comes from the tables, from all that decides what is kept and from pieces of
+the audio, not from where the corpus lies, so runs share shards; of two processes that prepare the same, one waits for
+the other. A part is made again where a clip's file has another size than it had, or was written since: that costs a
+look at every file, some 5 s for a million on a local disk.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +40,7 @@ __all__ = ["Column", "Shard", "load", "prepare"]
 MOST_WORKERS = 8
 _USUAL_SECONDS = 6.0  # of a clip whose length nothing tells, to guess the room it needs
 _SLACK = 64 << 20  # bytes of disk that must stay free
+_LOOKS = 25  # parts, 10,000 clips, between two words on how far the look at the files is
 _WAIT = 0.5  # seconds between two looks at who else works
 
 
@@ -47,8 +50,8 @@ def prepare(
     """The shard of one corpus of the recipe under `home`, made now if it is not there yet.
 
     Clips longer than the recipe's limit are left out of training, never out of a dev set; clips without text only of a
-    recipe that trains on texts. A clip that is missing or cannot be decoded is listed in the shard's quarantine.tsv;
-    once its file has changed, the next call takes it in.
+    recipe that trains on texts. A clip that is missing or cannot be decoded is listed in the shard's quarantine.tsv.
+    Clips whose files have changed since are taken in again.
     workers: processes, by default one a core; 1 works in this process. progress: told of clips; what it raises stops
     the work, and the next call goes on from there.
     Raises TrainingError (nothing usable, more than half broken, no room, a damaged shard), NotFoundError, CorpusError,
@@ -58,7 +61,8 @@ def prepare(
     chosen = select.choose(opened, source, recipe.seed)
     most = recipe.clips.max_seconds if isinstance(source, TrainCorpus) else float("inf")
     rules = parts.Rules(recipe.normalisation, recipe.clips.min_seconds, most, texts=recipe.mode != "pretrain")
-    key = _key(opened.fingerprint(source.split), rules, chosen.rows)
+    audio = opened.audio_fingerprint(Column(chosen.rows.column("name")), progress)
+    key = _key([opened.fingerprint(source.split), audio], rules, chosen.rows)
     work = _Work(opened, chosen, rules, Path(home) / f"{source.split}-{key}", key, progress or _silent)
     if not work.up_to_date():
         work.folder.mkdir(parents=True, exist_ok=True)
@@ -80,19 +84,26 @@ class _Work:
     progress: Progress
 
     def up_to_date(self) -> bool:
-        """Whether the shard is whole, and every clip that could not be read is still as it was."""
+        """Whether the shard is whole, and every clip's file as it was. Raises TrainingError for a damaged shard."""
         note = shards.note_of(self.folder)
-        return note is not None and not self._mended(note["unreadable"])
+        if note is None:
+            return False
+        for i, (name, _) in enumerate(note["parts"]):
+            if i % _LOOKS == 0:
+                self.progress(i, len(note["parts"]), f"looking at the clips of {self._label}")
+            if self._changed(i, self.folder / name):
+                return False
+        return True
 
     def run(self, workers: int) -> None:
         """Make what lacks, then the index. Raises TrainingError and whatever progress raises."""
         total, there = self.chosen.rows.num_rows, self._parts()
         bad = {i: _unreadable(part) for i, part in there.items()}
-        todo = [i for i in range(self._count) if i not in there or self._mended(bad[i])]
+        todo = [i for i in range(self._count) if i not in there or self._changed(i, there[i])]
         self._check_room(todo)
         self.opened.take((name for i in todo for name in self._rows(i).column("name").to_pylist()), self.progress)
         done = total - sum(self._rows(i).num_rows for i in todo)
-        broken = sum(len(clips) for i, clips in bad.items() if i not in todo)
+        broken = sum(clips for i, clips in bad.items() if i not in todo)
         tasks = (self._task(i, there.get(i)) for i in todo)
         note = f"preparing {self._label}"
         self.progress(done, total, note)
@@ -135,10 +146,15 @@ class _Work:
         there = sorted(self.folder.glob("part-*.arrow"), key=lambda part: (_version(part), _number(part)))
         return {_number(p): p for p in there if parts.whole(p, self._rows(_number(p)).num_rows)}
 
-    def _mended(self, unreadable: Iterable[tuple[str, int]]) -> bool:
-        """Whether one of these clips has another file than it had: (name, bytes of the file, -1 for none)."""
-        files = ((self.opened.clips / clip, size) for clip, size in unreadable)
-        return any(file.is_file() and file.stat().st_size != size for file, size in files)
+    def _changed(self, i: int, part: Path) -> bool:
+        """Whether a clip of this part has another file than it was made of. One that is gone is no change, nor is an
+        older one of the same size: so copies of a corpus with times of their own can take turns."""
+        names = self._rows(i).column("name").to_pylist()
+        for name, (size, changed) in zip(names, shards.stamps_of(part), strict=True):
+            now, written = parts.stamp(f"{self.opened.clips}/{name}")
+            if now >= 0 and (now != size or written > changed and not self.opened.archived):
+                return True
+        return False
 
     def _check_room(self, todo: list[int]) -> None:
         """Raises TrainingError unless the disk has room for these parts."""
@@ -164,10 +180,10 @@ class _Work:
         )
 
 
-def _key(tables: str, rules: parts.Rules, rows: pa.Table) -> str:
-    """Twelve hex digits of all that decides what a shard holds. tables: fingerprint of the split."""
+def _key(content: list[str], rules: parts.Rules, rows: pa.Table) -> str:
+    """Twelve hex digits of all that decides what a shard holds. content: fingerprints of the split and its audio."""
     profile = text.fingerprint(rules.profile)
-    settled = [shards.FORMAT, parts.CLIPS, tables, profile, rules.least, rules.most, rules.texts]
+    settled = [shards.FORMAT, parts.CLIPS, *content, profile, rules.least, rules.most, rules.texts]
     digest = hashlib.sha256(json.dumps(settled).encode())
     for batch in rows.select(["name"]).to_batches(max_chunksize=10_000):
         digest.update("\n".join([*batch.column("name").to_pylist(), ""]).encode())
@@ -205,8 +221,8 @@ def _version(part: Path) -> int:
     return int(part.name.split(".")[1])
 
 
-def _unreadable(part: Path) -> list[tuple[str, int]]:
-    return [(row["name"], row["bytes"]) for row in shards.left_out_of(part)[1] if row["reason"] in parts.UNREADABLE]
+def _unreadable(part: Path) -> int:
+    return sum(row["reason"] in parts.UNREADABLE for row in shards.left_out_of(part)[1])
 
 
 def _silent(done: int, total: int, note: str) -> None:

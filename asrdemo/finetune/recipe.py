@@ -1,4 +1,5 @@
-"""What a run is made of: a YAML file in, one frozen `Recipe` out. See recipes/ for examples, schema.py for strictness.
+"""What a run is made of: a YAML file in, one frozen `Recipe` out. See recipes/ for examples, schema.py and limits.py
+for strictness.
 
 What depends on the kind of the base - rate, warm-up, masking, whether the front end moves - may be left out of the file
 (None here); `settled` fills it in from DEFAULTS once the base is known.
@@ -15,11 +16,12 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from asrdemo.errors import ConfigError
-from asrdemo.finetune import schema
-from asrdemo.text import profile
+from asrdemo.finetune import limits, schema
 
 Kind = Literal["scratch", "tiny", "pretrained", "finetuned"]
 Mode = Literal["full", "head", "adapter", "lora", "pretrain"]
+Slice = Literal["accents", "gender", "age", "locale"]
+"""Columns of a corpus whose values are told apart: those of scores.SLICES."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,13 @@ class TrainCorpus:
     min_up_votes: int = 0
     max_down_votes: int = -1
     hours: float = 0.0
-    balance_by: str = ""
+    balance_by: Literal["", "client_id", Slice] = ""
 
 
 @dataclass(frozen=True)
 class DevCorpus:
-    """Clips to evaluate on, never trained on. selection_weight: its share in the WER that picks the best weights."""
+    """Clips to evaluate on, never trained on; `hours` of them, as of a TrainCorpus. selection_weight: its share in the
+    WER that picks the best weights."""
 
     id: str
     folder: str
@@ -56,6 +59,7 @@ class DevCorpus:
     selection_weight: float = 1.0
     accents: tuple[str, ...] = ()
     exclude_accents: tuple[str, ...] = ()
+    hours: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,7 @@ class Batches:
     """seconds: audio in one step, padding included, over all processes: the effective batch. micro_seconds: what goes
     through the model at once (0: all of a process's share); memory depends on it, the result does not.
 
-    The run ends with max_minutes of wall clock, evaluation included, or max_steps, whichever is first (0: no limit).
+    Training ends with max_minutes of wall clock, evaluation included, or max_steps, whichever is first (0: no limit).
     threads: of torch in each process (0: what there is). workers: processes that load and augment.
     """
 
@@ -189,7 +193,8 @@ class Augment:
 class Evaluation:
     """When to look at a run, and what is kept.
 
-    log_steps: between lines of the metrics file; every_minutes, every_steps (0: by minutes): dev scoring;
+    log_steps: between lines of the metrics file; every_minutes of work since the last one, every_steps (0: by minutes):
+    dev scoring;
     save_minutes: checkpoints to resume from; examples: decoded clips of each dev set kept; average_decay: of the moving
     average of the weights, each step (0: none is kept); blend: share of the base's own weights in a third candidate for
     the best ones, which forgets less (0: none; WiSE-FT, Wortsman et al. 2022); slices: columns WER is told by;
@@ -204,7 +209,7 @@ class Evaluation:
     examples: int = 6
     average_decay: float = 0.999
     blend: float = 0.0
-    slices: tuple[str, ...] = ("accents", "gender")
+    slices: tuple[Slice, ...] = ("accents", "gender")
     language_model: str = ""
     patience: int = 0
 
@@ -286,6 +291,7 @@ DEFAULTS: Mapping[Kind, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 """By kind of base. tiny: already fine-tuned, below TINY parameters. finetuned: with a trained head; a rate meant for a
 new head would undo it (speechbrain #1410)."""
 TINY = 20_000_000  # parameters
+MOST_FAULTS = 10  # that one message names
 RATES: Mapping[Mode, float] = MappingProxyType({"head": 1e-3, "adapter": 1e-3, "lora": 3e-4})
 """Where little is trained, the rate is higher, whatever the base."""
 
@@ -295,6 +301,8 @@ def load(path: Path, smoke: bool = False, overrides: dict[str, Any] | None = Non
     path = Path(path)
     data = schema.read_yaml(path)
     small = data.pop("smoke", None) or {}
+    if not isinstance(small, dict):
+        raise ConfigError(f"{path.name}: smoke is a {type(small).__name__}; expected a table of keys.")
     return from_dict(schema.merged(schema.merged(data, small if smoke else {}), overrides or {}), path.name)
 
 
@@ -331,45 +339,5 @@ def resolve_folder(text: str) -> Path:
 
 def _check(recipe: Recipe, file: str) -> None:
     """What types alone cannot say."""
-    b, o, fail = recipe.batches, recipe.optimiser, []
-    if (recipe.base is None) == (recipe.scratch is None):
-        fail.append("name either a base to start from, or a `scratch` shape to train from random weights")
-    if recipe.scratch is not None:
-        fail += _shape_faults(recipe.scratch, o)
-    for name, value in (
-        ("optimiser.hold", o.hold),
-        ("regularisation.label_smoothing", recipe.regularisation.label_smoothing),
-        ("evaluation.blend", recipe.evaluation.blend),
-    ):
-        if not 0 <= value < 1:
-            fail.append(f"{name} is {value}; expected 0 <= value < 1")
-    if recipe.clips.min_seconds < 0.3:
-        fail.append("clips.min_seconds must be at least 0.3 (shorter clips give too few frames to mask)")
-    short = recipe.plateau and recipe.plateau.batch_seconds < recipe.plateau.max_seconds
-    if b.seconds < recipe.clips.max_seconds or short:
-        fail.append("a batch must hold the longest clip: raise batches.seconds (or plateau.batch_seconds)")
-    if 0 < b.micro_seconds < recipe.clips.max_seconds:
-        fail.append("batches.micro_seconds must hold the longest clip (0: the whole batch at once)")
-    if b.max_minutes <= 0 and b.max_steps <= 0:
-        fail.append("batches.max_minutes or batches.max_steps must say when the run ends")
-    if not recipe.train or (not recipe.dev and recipe.mode != "pretrain"):
-        fail.append("train and dev each need at least one corpus")
-    for name, used in (("train", recipe.train), ("dev and test", (*recipe.dev, *recipe.test))):
-        if len({c.id for c in used}) < len(used):
-            fail.append(f"corpus ids must differ within {name}")
-    if fail:
-        raise ConfigError(f"{file}: {'; '.join(fail)}.")
-    profile(recipe.normalisation)
-
-
-def _shape_faults(m: Shape, o: Optimiser) -> list[str]:
-    fail = []
-    if not (len(m.conv_dim) == len(m.conv_kernel) == len(m.conv_stride) > 0):
-        fail.append("scratch.conv_dim, conv_kernel and conv_stride must have the same length")
-    if m.hidden_size % m.heads or m.hidden_size % m.position_groups:
-        fail.append("scratch.hidden_size must be a multiple of heads and of position_groups")
-    if not -1 <= (o.frozen_convolutions or 0) <= len(m.conv_dim):
-        fail.append(
-            f"optimiser.frozen_convolutions is {o.frozen_convolutions}; there are {len(m.conv_dim)} convolutions"
-        )
-    return fail
+    if fail := limits.faults(recipe):
+        raise ConfigError(f"{file}: {'; '.join(fail[:MOST_FAULTS])}.")

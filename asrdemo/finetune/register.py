@@ -26,8 +26,8 @@ _HEAD = "# Written by `python -m asrdemo finetune register`; keys as in models.y
 
 
 def register(home: Path, run: str, id: str = "", *, known: Registry | None = None) -> str:
-    """Make the run's best weights a checkpoint, and return its id: `id`, else publish.id of the recipe or its name,
-    numbered where another run of the recipe has it.
+    """Make the run's best weights a checkpoint, and return its id: `id`, else publish.id of the recipe or the run's
+    name, numbered where that is taken.
 
     known: what there is; read anew if not given. Raises ConfigError for an id that is taken or is none, TrainingError
     for a run without weights to offer, NotFoundError.
@@ -41,11 +41,11 @@ def register(home: Path, run: str, id: str = "", *, known: Registry | None = Non
     if not (found.folder / "best.json").is_file() or not (found.folder / "best" / "config.json").is_file():
         raise TrainingError(f"The run {run!r} has no best weights yet; they come with its first evaluation.")
     known = known or registry.read(home=home)
-    chosen = id or free_id(home, recipe.publish.id or slug(recipe.name), known)
+    chosen = id or free_id(home, recipe.publish.id or slug(run), known)
     _check(chosen, known, home)
     made = _folder(home) / f".new-{secrets.token_hex(8)}"
     try:
-        _write(found, recipe, known, made)
+        _write(found, recipe, known, made, chosen)
         _claim(made, _folder(home) / chosen, known)
     finally:
         shutil.rmtree(made, ignore_errors=True)
@@ -89,7 +89,7 @@ def _check(id: str, known: Registry, home: Path) -> None:
         raise ConfigError(f"There already is a checkpoint {id!r}. Give another id, for instance {free!r}.")
 
 
-def _write(run: runs.Run, recipe: Recipe, known: Registry, made: Path) -> None:
+def _write(run: runs.Run, recipe: Recipe, known: Registry, made: Path, id: str) -> None:
     """Everything of the checkpoint, into a folder that nobody sees yet."""
     import torch
 
@@ -99,7 +99,10 @@ def _write(run: runs.Run, recipe: Recipe, known: Registry, made: Path) -> None:
     export.convert(run.folder / "best", made, torch.float16)
     text = card.write(run.folder, known)
     (made / card.FILE).write_text(text, encoding="utf-8")
-    entry = registry.as_entry(spec_of(recipe, run, known, _hash(made / "model.safetensors")))
+    spec = spec_of(recipe, run, known, _hash(made / "model.safetensors"))
+    if spec.title in [other.title for other in known.checkpoints.values()]:  # lists show titles
+        spec = dataclasses.replace(spec, title=f"{spec.title} ({id})")
+    entry = registry.as_entry(spec)
     data = yaml.safe_dump(entry, sort_keys=False, allow_unicode=True, width=110)
     (made / registry.ENTRY).write_text(_HEAD + data, encoding="utf-8")
 
@@ -122,7 +125,7 @@ def spec_of(recipe: Recipe, run: runs.Run, known: Registry, revision: str) -> Ch
     return dataclasses.replace(
         plain if base is None else base,
         id="",
-        title=recipe.publish.title or f"{recipe.name} ({start}, fine-tuned)",
+        title=recipe.publish.title or f"{run.name} ({start}, fine-tuned)",
         hub=None,
         path=None,
         adapter=None,  # of an MMS base: it is part of the weights by now

@@ -48,7 +48,7 @@ class Run:
     often it was begun or gone on with; log_from: bytes of the log from earlier ones. note: what it does now; error: why
     it failed, or what is damaged. place: in the queue, 1 is next, 0 not told yet; ticket: when it came there, in ns.
     left: seconds to go as told at `updated`, -1 unknown (see `eta`). stopping: it was asked to stop. started, updated:
-    UNIX time. parent: the run it is a changed copy of.
+    UNIX time. parent: the run it is a changed copy of. anyway: it starts even where the look-over forbids to.
     """
 
     name: str
@@ -72,6 +72,7 @@ class Run:
     parent: str = ""
     backend: str = "local"
     processes: int = 1
+    anyway: bool = False
 
     @property
     def active(self) -> bool:
@@ -82,7 +83,8 @@ class Run:
     def command(self) -> str:
         """What to type for another run of this recipe."""
         many = ["--processes", str(self.processes)] if self.processes > 1 else []
-        return self._line(["python", "-m", "asrdemo", "finetune", "start", _shown(self.folder / RECIPE), *many])
+        start = ["python", "-m", "asrdemo", "finetune", "start", _shown(self.folder / RECIPE)]
+        return self._line([*start, *many, *["--anyway"] * self.anyway])
 
     @property
     def trainer_command(self) -> str:
@@ -111,6 +113,7 @@ def start(
     who: str = "",
     backend: str = "local",
     job: Mapping[str, Any] | None = None,
+    anyway: bool = False,
     _trainer: str = TRAINER,
 ) -> Run:
     """Make a run directory and start its process, which trains as soon as the machine is free.
@@ -118,29 +121,30 @@ def start(
     recipe: a file, or its content. name: of the run; the recipe's, numbered where that is taken, if left out. resume:
     go on with the run of that name where there is one. environment: beside this process's own; kept in run.json, so
     nothing secret. backend, job: of one that trains elsewhere (asrdemo.finetune.backends); it waits for nothing here,
-    and nothing waits for it. Raises ConfigError for a recipe or name that is no good, TrainingError where the name is
-    taken.
+    and nothing waits for it. anyway: train even where the look-over before it forbids to; kept, so it holds for every
+    resume. Raises ConfigError for a recipe or name that is no good, TrainingError where the name is taken.
     """
     if name and resume and (home / "runs" / _safe(name)).is_dir():
-        return _go_on(home, name)
+        return _go_on(home, name, anyway)
     text, known_as = _checked(recipe)
     if not 1 <= processes <= _MOST_PROCESSES:
         raise ConfigError(f"processes is {processes}; expected 1 to {_MOST_PROCESSES}.")
     record = {
         "started": time.time(), "who": who or _user(), "parent": parent, "backend": backend, "host": process.host(),
         "processes": processes, "environment": dict(environment or {}), "trainer": _trainer, "cwd": str(Path.cwd()),
-    } | ({"job": dict(job)} if job else {})  # fmt: skip
+    } | ({"job": dict(job)} if job else {}) | ({"anyway": True} if anyway else {})  # fmt: skip
     folder, lock = _new_folder(home / "runs", name, known_as, text, record)
     _launch(folder, lock, home, resume=False)
     return read(home, folder.name)
 
 
-def resume(home: Path, name: str) -> Run:
+def resume(home: Path, name: str, *, anyway: bool = False) -> Run:
     """Go on from the last checkpoint, or from the start where there is none yet; waits its turn as a new run does.
 
-    Raises TrainingError for a run that is complete, BusyError for one that is not over, NotFoundError.
+    anyway: as for `start`, from now on. Raises TrainingError for a run that is complete, BusyError for one that is not
+    over, NotFoundError.
     """
-    return _go_on(home, name)
+    return _go_on(home, name, anyway)
 
 
 def stop(home: Path, name: str) -> Run:
@@ -268,13 +272,16 @@ def follow(home: Path, name: str, at: int = 0) -> Iterator[str]:
         time.sleep(0.2)
 
 
-def _go_on(home: Path, name: str) -> Run:
+def _go_on(home: Path, name: str, anyway: bool = False) -> Run:
     run = read(home, name)
     if run.state == "complete":
         raise TrainingError(f"The run {name!r} is complete; clone it to train on with changes.")
     if not (run.folder / RECIPE).is_file() or not process.read_json(run.folder / RECORD):
         raise TrainingError(f"The run {name!r} has lost its {RECIPE} or {RECORD}; it cannot go on. Start a new one.")
-    _launch(run.folder, process.claim(run.folder), home, resume=True)
+    lock = process.claim(run.folder)
+    if anyway and not run.anyway:
+        process.write_json(run.folder / RECORD, process.read_json(run.folder / RECORD) | {"anyway": True})
+    _launch(run.folder, lock, home, resume=True)
     return read(home, name)
 
 
@@ -303,12 +310,13 @@ def _trainer(folder: Path, record: Mapping[str, Any], resume: bool) -> list[str]
     accelerate's `--multi_gpu` means several processes started by torch.distributed, with or without GPUs; its `--cpu`
     starts one only, unless mpirun is there (1.15).
     """
-    known = process.pick(record, {"processes": 1, "trainer": TRAINER})
+    known = process.pick(record, {"processes": 1, "trainer": TRAINER, "anyway": False})
     many = [
         "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(known["processes"]),
         "--num_machines", "1", "--main_process_port", "0", "--mixed_precision", "no", "--dynamo_backend", "no",
     ]  # fmt: skip
-    single = ["-m", known["trainer"], str(folder / RECIPE), "--run", str(folder), *["--resume"] * resume]
+    options = [*["--resume"] * resume, *["--anyway"] * known["anyway"]]
+    single = ["-m", known["trainer"], str(folder / RECIPE), "--run", str(folder), *options]
     return [*many, *single] if known["processes"] > 1 else single
 
 

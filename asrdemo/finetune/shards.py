@@ -30,7 +30,7 @@ from asrdemo.errors import TrainingError
 from asrdemo.finetune import parts
 from asrdemo.types import SAMPLE_RATE
 
-FORMAT = 2  # raise when the layout of a shard changes
+FORMAT = 3  # raise when the layout of a shard changes
 INDEX, QUARANTINE = "index.arrow", "quarantine.tsv"
 _NOTE = b"asrdemo"
 _SCHEMA = pa.schema(
@@ -183,8 +183,8 @@ def load(folder: Path, shard_id: str) -> Shard:
 
 
 def note_of(folder: Path) -> dict[str, Any] | None:
-    """What the index says of the shard: format, key, clips, parts as (file, bytes), unreadable as (clip, bytes of its
-    file); None where there is no whole index yet."""
+    """What the index says of the shard: format, key, clips, parts as (file, bytes); None where there is no whole index
+    yet."""
     table = _mapped(folder)
     found = (table.schema.metadata or {}).get(_NOTE) if table is not None else None
     return json.loads(found) if found else None
@@ -198,13 +198,26 @@ def _mapped(folder: Path) -> pa.Table | None:
 
 
 def left_out_of(part: Path) -> tuple[int, list[dict[str, Any]]]:
-    """(rows of a part, those of clips that are left out: name, reason, detail, bytes)."""
+    """(rows of a part, those of clips that are left out: name, reason, detail)."""
     with pa.memory_map(str(part)) as file:
         reader = pa.ipc.open_file(file)
         batches = [reader.get_batch(i).drop_columns(["audio"]) for i in range(reader.num_record_batches)]
         table = pa.Table.from_batches(batches, None if batches else parts.SCHEMA)
         bad = table.filter(pc.not_equal(table.column("reason"), ""))
-        return table.num_rows, bad.select(["name", "reason", "detail", "bytes"]).to_pylist()
+        return table.num_rows, bad.select(["name", "reason", "detail"]).to_pylist()
+
+
+def stamps_of(part: Path) -> list[tuple[int, int]]:
+    """(bytes, changed) of every clip's file as it was when the part was made. Raises TrainingError for a part that
+    cannot be read."""
+    try:
+        with pa.memory_map(str(part)) as file:
+            reader = pa.ipc.open_file(file)
+            batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+            columns = ([value for b in batches for value in b.column(n).to_pylist()] for n in ("bytes", "changed"))
+            return list(zip(*columns, strict=True))
+    except (OSError, pa.ArrowException) as error:
+        raise damaged(part.parent, f"{part.name} is missing or cannot be read") from error
 
 
 def finish(folder: Path, key: str, files: Sequence[Path], left_out: Iterable[tuple[str, str]]) -> None:
@@ -212,7 +225,7 @@ def finish(folder: Path, key: str, files: Sequence[Path], left_out: Iterable[tup
 
     left_out: (name, reason) of rows that no part has.
     """
-    clips, unreadable = 0, []
+    clips = 0
     partial = _partial(folder / QUARANTINE)
     with partial.open("w", encoding="utf-8") as out:
         out.write("name\treason\tdetail\n")
@@ -221,10 +234,9 @@ def finish(folder: Path, key: str, files: Sequence[Path], left_out: Iterable[tup
             rows, bad = left_out_of(file)
             clips += rows - len(bad)
             out.writelines(_line(row["name"], row["reason"], row["detail"]) for row in bad)
-            unreadable += [(row["name"], row["bytes"]) for row in bad if row["reason"] in parts.UNREADABLE]
     partial.replace(folder / QUARANTINE)
     sizes = [(file.name, file.stat().st_size) for file in files]
-    note = {"format": FORMAT, "key": key, "clips": clips, "parts": sizes, "unreadable": unreadable}
+    note = {"format": FORMAT, "key": key, "clips": clips, "parts": sizes}
     schema = _SCHEMA.with_metadata({_NOTE: json.dumps(note)})
     partial = _partial(folder / INDEX)
     with pa.OSFile(str(partial), "wb") as raw, pa.ipc.new_file(raw, schema) as index:

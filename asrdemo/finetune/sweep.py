@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from asrdemo import process
 from asrdemo.errors import ConfigError, NotFoundError
+from asrdemo.finetune import contents, runs
 from asrdemo.finetune import recipe as recipes
-from asrdemo.finetune import runs
 from asrdemo.finetune.recipe import Publish, Recipe, TrainCorpus
 from asrdemo.finetune.runs import Run
 
@@ -134,7 +134,7 @@ def _members(found: Sequence[Run]) -> dict[str, list[tuple[Run, Part]]]:
 
 
 def _point(run: Run, part: Part) -> Point:
-    train = process.read_json(run.folder / "data.json").get("train")
+    train = contents.read(run.folder).get("train")
     sets = [s for id, s in train.items() if part.corpus in ("", id)] if isinstance(train, dict) else []
     sizes = [process.pick(each, {"hours": 0.0, "clips": 0}) for each in sets if isinstance(each, dict)]
     hours, clips = sum(s["hours"] for s in sizes), sum(s["clips"] for s in sizes)

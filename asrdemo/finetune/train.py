@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import importlib.util
+import math
 import os
 import shutil
 import sys
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import transformers
@@ -28,7 +30,19 @@ from transformers import TrainingArguments
 from asrdemo import registry, settings
 from asrdemo.decoding import open_language_model
 from asrdemo.errors import AsrDemoError, TrainingError
-from asrdemo.finetune import base, card, data, evaluate, journal, loop, pretrain, provenance, scores
+from asrdemo.finetune import (
+    base,
+    card,
+    contents,
+    data,
+    evaluate,
+    journal,
+    loop,
+    precheck,
+    pretrain,
+    provenance,
+    scores,
+)
 from asrdemo.finetune import recipe as recipes
 from asrdemo.finetune.clock import Average, Clock
 from asrdemo.finetune.live import Live
@@ -38,6 +52,7 @@ from asrdemo.finetune.watchdog import Watchdog
 from asrdemo.types import DecoderOptions, Progress
 
 ENDLESS = 10_000_000  # steps; the clock ends the run
+WAIT = 4 * 3600  # seconds that processes wait for the first one, which alone scores the base, however long it takes
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 HEARS = ("tiny", "finetuned")  # kinds of base that are scored before they are changed
 PATIENCE = {"scratch": 3000, "pretrained": 1000, "finetuned": 200, "tiny": 200}
@@ -66,17 +81,20 @@ def run(
     start = _start(recipe, (text for shard in train for text in shard.texts), known)
     recipe = start.recipe
     arguments = _arguments(recipe, folder, start, resume)  # joins the other processes, where there are any
-    transformers.set_seed(recipe.seed + arguments.process_index)  # masks differ between processes
-    _same_vocabulary(folder, start, resume)
+    first = arguments.process_index == 0
+    begun = _begun_with(start, {"train": train, "dev": dev, "test": test})
+    if resume:
+        _same_as_before(folder, start, begun)
     clips = data.pool(train, recipe.train, start)
     running = _running(recipe, folder, start, clips, dev, checkpoint, arguments)
+    over = bool(running.stopped) or running.finished(_step(checkpoint))  # it was killed while its outcome was scored
     search = _search(recipe, known)
     if live:
         running.stop_asked = lambda: live.stop_asked
         running.tell = lambda step, note: live.progress(step, recipe.batches.max_steps, note, running.clock.left(step))
-    first = arguments.process_index == 0
     if first:
-        _describe(folder, recipe, clips, dev, arguments.world_size)
+        journal.write_json(folder / "vocab.json", dict(start.vocab))
+        _describe(folder, recipe, clips, dev, arguments.world_size, begun)
         facts = provenance.describe(start, running.precision, arguments.world_size)
         journal.write_json(folder / provenance.FILE, facts)
     if first and checkpoint is None and start.kind in HEARS:
@@ -87,7 +105,9 @@ def run(
         model=start.model, args=arguments, train_dataset=running.batches, callbacks=[loop.Minder(running)],
         run=running, objective=objective,
     )  # fmt: skip
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    transformers.set_seed(recipe.seed + arguments.process_index)  # after Trainer's own: masks differ between processes
+    if not over:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     done = not running.stop_asked() and (folder / "best").is_dir()
     if first and done and recipe.mode != "pretrain":
         tell(0, 0, "scoring the best weights")
@@ -112,8 +132,6 @@ def _as_base(recipe: recipes.Recipe, folder: Path) -> recipes.Recipe:
 
 def _looked_over(recipe: recipes.Recipe, folder: Path, home: Path, known: registry.Registry, tell: Progress) -> None:
     """Write down what is known to go wrong. Raises TrainingError where that forbids to start."""
-    from asrdemo.finetune import precheck  # which imports this module
-
     report = precheck.precheck(recipe, home, known, tell, rehearse=False)
     if not (folder / "precheck.json").is_file():  # the page's is fuller: it has run the longest batch
         folder.mkdir(parents=True, exist_ok=True)
@@ -128,11 +146,20 @@ def _checkpoint(folder: Path, resume: bool) -> Path | None:
     whole = loop.whole_checkpoints(folder)
     if whole and not resume:
         raise TrainingError(f"The run directory {folder.name!r} already holds a run; resume it or name another.")
-    if resume:
+    if resume and _main_process():
         for path in folder.glob("checkpoint-*"):  # cut short while it was written
             if path not in whole:
                 shutil.rmtree(path)
     return whole[-1] if whole else None
+
+
+def _main_process() -> bool:
+    """Whether this is the first of the processes that train together, before they have found each other."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _step(checkpoint: Path | None) -> int:
+    return int(checkpoint.name.split("-")[1]) if checkpoint else 0
 
 
 def _prepared(recipe: recipes.Recipe, shards: Path, tell: Progress) -> tuple[list[Shard], list[Shard], list[Shard]]:
@@ -143,12 +170,30 @@ def _prepared(recipe: recipes.Recipe, shards: Path, tell: Progress) -> tuple[lis
     return sets[0], sets[1], sets[2]
 
 
-def _same_vocabulary(folder: Path, start: base.Start, resume: bool) -> None:
-    """A resumed run must find the vocabulary it began with."""
-    path = folder / "vocab.json"
-    if resume and path.is_file() and journal.read_json(path) != dict(start.vocab):
+def _begun_with(start: base.Start, sets: dict[str, list[Shard]]) -> dict[str, str]:
+    """What may not change between the sittings of a run: a fingerprint of the base, and of each set of clips its names,
+    lengths and texts, wherever the corpus lies and whichever machine decoded it."""
+    found = {"base": start.fingerprint}
+    for use, shards in sets.items():
+        for shard in shards:
+            digest = hashlib.sha256(shard.lengths.tobytes())
+            for batch in shard.index.select(["name", "text"]).to_batches(max_chunksize=10_000):
+                digest.update(repr([column.to_pylist() for column in batch.columns]).encode())
+            found[f"{use}/{shard.id}"] = digest.hexdigest()[:16]
+    return found
+
+
+def _same_as_before(folder: Path, start: base.Start, begun: dict[str, str]) -> None:
+    """A resumed run must find what it began with. Raises TrainingError."""
+    vocabulary, before = folder / "vocab.json", contents.read(folder).get("begun_with", begun)
+    if vocabulary.is_file() and journal.read_json(vocabulary) != dict(start.vocab):
         raise TrainingError("The training texts give another vocabulary than the one this run began with.")
-    journal.write_json(path, dict(start.vocab))
+    other = sorted(name for name in before.keys() | begun.keys() if before.get(name) != begun.get(name))
+    if other:
+        raise TrainingError(
+            f"{', '.join(other)}: not what this run began with, so its error rates would not be of one run. Bring back "
+            f"the corpus and the recipe as they were, or start a new run, with {folder.name}/best as its base."
+        )
 
 
 def _running(
@@ -163,7 +208,7 @@ def _running(
     """Everything the loop needs, where the checkpoint left it."""
     state: dict[str, Any] = {"seconds": 0.0, "settled": start.kind != "scratch", "place": None, "audio_seconds": 0.0}
     if checkpoint:
-        state = journal.read_json(checkpoint / "run.json")
+        state |= journal.read_json(checkpoint / "run.json")
     b, o = recipe.batches, recipe.optimiser
     phase = data.Phase(recipe, state["settled"])
     average = Average(start.model, recipe.evaluation.average_decay) if recipe.evaluation.average_decay else None
@@ -171,13 +216,15 @@ def _running(
         average.load(checkpoint / "average.safetensors")
     known = {n: w.detach().clone() for n, w in start.model.state_dict().items()} if recipe.evaluation.blend else None
     share = (arguments.process_index, arguments.world_size)
-    step = int(checkpoint.name.split("-")[1]) if checkpoint else 0
-    patient = max(PATIENCE[start.kind], 3 * (o.warmup_steps or 0))
+    chosen, patient = evaluate.precision(recipe), max(PATIENCE[start.kind], 3 * (o.warmup_steps or 0))
+    measure: Literal["WER", "loss"] = "loss" if recipe.mode == "pretrain" else "WER"
+    watchdog = Watchdog(recipe.watchdog, o.learning_rate or 0.0, patient, chosen == "fp16", measure)
+    watchdog.restore(state.get("watchdog", {}))
     return loop.Running(
         folder=folder, recipe=recipe, start=start, phase=phase, average=average, base_weights=known,
         clock=Clock(b.max_minutes, state["seconds"], b.max_steps),
-        journal=journal.Journal(folder, step if arguments.process_index == 0 else 0),
-        watchdog=Watchdog(recipe.watchdog, o.learning_rate or 0.0, patient), dev=dev, precision=precision(recipe),
+        journal=journal.Journal(folder, _step(checkpoint), writes=arguments.process_index == 0),
+        watchdog=watchdog, dev=dev, precision=chosen, stopped=watchdog.verdict(recipe.evaluation.patience),
         batches=data.Batches(clips, recipe, start, phase, state["place"], share),
         audio_seconds=state["audio_seconds"],
     )  # fmt: skip
@@ -191,16 +238,6 @@ def _search(recipe: recipes.Recipe, known: registry.Registry) -> evaluate.Search
     return evaluate.Search(
         open_language_model(spec), DecoderOptions(kind="beam", lm=spec.id, alpha=spec.alpha, beta=spec.beta)
     )
-
-
-def precision(recipe: recipes.Recipe) -> str:
-    """The recipe's; for `auto` bf16 where the processor is made for it, else fp32."""
-    chosen = recipe.batches.precision
-    if chosen != "auto":
-        return chosen
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-    return "bf16" if torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
 
 
 def _score(file: Path, start: base.Start, precision: str, search: evaluate.Search | None, sets: list[Shard]) -> None:
@@ -217,31 +254,33 @@ def _score(file: Path, start: base.Start, precision: str, search: evaluate.Searc
     journal.write_json(file, found)
 
 
-def _describe(folder: Path, recipe: recipes.Recipe, clips: data.Pool, dev: list[Shard], processes: int) -> None:
+def _describe(
+    folder: Path, recipe: recipes.Recipe, clips: data.Pool, dev: list[Shard], processes: int, begun: dict[str, str]
+) -> None:
     """Write what the run is made of before it starts."""
-    sets = {s.id: {"clips": len(s), "hours": round(s.hours, 3), "dropped": s.dropped} for s in clips.shards}
-    held = {s.id: {"clips": len(s), "hours": round(s.hours, 3)} for s in dev}
+    said = contents.describe(clips, dev, processes)
     journal.write_json(folder / "recipe.json", recipes.as_dict(recipe))
-    left_out = {"infeasible": clips.infeasible, "unwritable": clips.unwritable}
-    journal.write_json(folder / "data.json", {"train": sets, "dev": held, "processes": processes, **left_out})
-    for name, s in (sets | {f"dev {name}": s for name, s in held.items()}).items():
+    journal.write_json(folder / contents.FILE, said | {"begun_with": begun})
+    for name, s in (said["train"] | {f"dev {name}": s for name, s in said["dev"].items()}).items():
         print(f"{name}: {s['clips']} clips, {s['hours']} h")
     print(f"in all {len(clips)} clips to train on, {len(clips.infeasible)} infeasible", flush=True)
 
 
 def _arguments(recipe: recipes.Recipe, folder: Path, start: base.Start, resume: bool) -> TrainingArguments:
     """Trainer's settings; evaluation, checkpoints and the end come from loop.Minder."""
-    o, chosen = recipe.optimiser, precision(recipe)
+    o, chosen = recipe.optimiser, evaluate.precision(recipe)
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder / "tensorboard")
     return TrainingArguments(
         output_dir=str(folder), max_steps=ENDLESS, seed=recipe.seed, disable_tqdm=True,
         report_to=[name for name in ("tensorboard", "trackio") if importlib.util.find_spec(name)] or "none",
         bf16=chosen == "bf16", fp16=chosen == "fp16", use_cpu=not torch.cuda.is_available(),
         learning_rate=o.learning_rate or 0.0, weight_decay=o.weight_decay, adam_beta2=o.beta2,
-        max_grad_norm=o.max_grad_norm, optim="adamw_torch_fused", logging_steps=recipe.evaluation.log_steps,
+        max_grad_norm=o.max_grad_norm or math.inf,  # 0 would leave the guard against steps that are no numbers out too
+        optim="adamw_torch_fused", logging_steps=recipe.evaluation.log_steps,
         logging_nan_inf_filter=False, eval_strategy="no", save_strategy="no", save_total_limit=2, ignore_data_skip=True,
         remove_unused_columns=False, label_names=["labels"], dataloader_num_workers=0,
         activation_checkpointing=recipe.batches.activation_checkpointing, ddp_find_unused_parameters=False,
+        ddp_timeout=WAIT,
         eval_on_start=not resume and start.kind in HEARS,
     )  # fmt: skip
 
@@ -260,13 +299,13 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.corpus_root:
         os.environ["CORPUS_ROOT"] = args.corpus_root
-    chosen, main_process = settings.read(), os.environ.get("RANK", "0") == "0"
+    chosen, main_process = settings.read(), _main_process()
     try:
         overrides = {"batches": {"max_minutes": args.minutes}} if args.minutes else None
         recipe = recipes.load(args.recipe, args.smoke, overrides)
         with Live(args.run) as live:
             shards, known = args.shards or chosen.home / "shards", registry.read(chosen.registry, chosen.home)
-            if main_process and not (args.resume or args.anyway):
+            if main_process and not args.anyway and not loop.whole_checkpoints(args.run):
                 _looked_over(recipe, args.run, chosen.home, known, live.report)
             ended = run(recipe, args.run, shards, known, resume=args.resume, live=live)
             if main_process and (args.run / "after.json").is_file():
@@ -274,7 +313,10 @@ def main(argv: list[str] | None = None) -> int:
     except AsrDemoError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"ended early: {ended}" if ended else f"best checkpoint: {args.run / 'best'}")
+    best = args.run / "best"
+    print(
+        f"ended early: {ended}" if ended else f"best checkpoint: {best}" if best.is_dir() else f"no weights in {best}"
+    )
     return 0
 
 

@@ -49,8 +49,8 @@ def build_ui(transcriber: Transcriber, settings: Settings) -> gr.Blocks:
                 finetune_tab.build(services, page, finetune)
             with gr.Tab("Corpora", id="corpora") as corpora:
                 corpora_tab.build(services, corpora)
-            with gr.Tab("Checkpoints", id="checkpoints"):
-                models_tab.build(services, page)
+            with gr.Tab("Checkpoints", id="checkpoints") as checkpoints:
+                models_tab.build(services, page, checkpoints)
         api.build(services)
         decoder_panel.wire_lists(services, page)
     return page.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4)

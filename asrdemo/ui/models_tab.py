@@ -16,10 +16,11 @@ ABOUT_MODELS = "What beam search knows about words and their order. Build your o
 ABOUT_CORPORA = "Recordings with the text that was read, to measure by."
 
 
-def build(services: Services, page: gr.Blocks) -> None:
-    """Lay out the page; the tables are made when it is loaded."""
+def build(services: Services, page: gr.Blocks, tab: gr.Tab) -> None:
+    """Lay out the page; the tables are made when it is loaded, and whenever `tab`, which it is in, is opened."""
     tables = gr.HTML(tables_html(services), elem_id="registry", **PLAIN)
-    page.load(lambda: tables_html(services), None, tables, **QUIET)
+    for event in (page.load, tab.select):
+        event(lambda: tables_html(services), None, tables, **QUIET)
 
 
 def tables_html(services: Services) -> str:

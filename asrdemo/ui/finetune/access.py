@@ -35,8 +35,8 @@ _STRANGER = (
 )
 _DEMO = "This is a demo: it trains on its own machine only. ASRDEMO_FINETUNE=on on one of your own offers both."
 _REACHED = (
-    "This app can be reached from other machines (GRADIO_SERVER_NAME, GRADIO_SHARE), and whoever reaches it would spend "
-    "its token's money. Jobs are rented from a page that only this machine reaches, or from the command line: "
+    "This app can be reached from other machines (GRADIO_SERVER_NAME, GRADIO_SHARE), whose visitors could spend its "
+    "token's money. Jobs are rented from a page that only this machine reaches, or from the command line: "
     "python -m asrdemo finetune start RECIPE --on jobs"
 )
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")

@@ -19,6 +19,7 @@ MOST_POINTS = 200  # of a line, as it is drawn
 MOST_LINES = 6
 WIDTHS = {"wide": 540, "narrow": 330}
 _TOP, _BOTTOM, _LEFT, _RIGHT, _HEIGHT = 26, 44, 46, 14, 250
+_PARTS = {"wide": 4, "narrow": 2}  # of the axis of steps
 WAITING = '<p class="hint">Curves appear after the first steps.</p>'
 
 
@@ -86,7 +87,8 @@ def curves_html(history: History, sizes: Mapping[str, int]) -> str:
         return WAITING
     found = [("Word error rate on dev", "WER, %", rates[:MOST_LINES], "{:.1f} %"),
              ("Loss", "CTC loss, nats a label", losses[:MOST_LINES], "{:.3f}")]  # fmt: skip
-    far = max(1.0, *(line.points[-1][0] for line in (*rates, *losses)))  # one axis for both
+    last = max(1.0, *(line.points[-1][0] for line in (*rates, *losses)))
+    far = _PARTS["wide"] * math.ceil(last / _PARTS["wide"])  # one axis for both, with whole steps at its ticks
     return f'<div class="curves">{"".join(_figure(*each, far) for each in found if each[2])}</div>'
 
 
@@ -118,8 +120,7 @@ def key(mark: int) -> str:
 def _drawn(kind: str, unit: str, lines: Sequence[Line], say: str, far: float, label: str) -> str:
     """One size."""
     frame = Frame(kind, 0.0, far, _ceiling([value for line in lines for _, value in line.points]))
-    parts = 2 if kind == "narrow" else 4
-    steps = [far * i / parts for i in range(parts + 1)]
+    steps = [far * i / _PARTS[kind] for i in range(_PARTS[kind] + 1)]
     inside = [part for line in lines for part in _line(line, frame.at, say)]
     return frame.drawn(inside, [(step, f"{step:,.0f}") for step in steps], "step", unit, label)
 

@@ -36,14 +36,15 @@ _ASKED = {"accents": "accents", "gender": "genders", "age": "ages"}
 
 @dataclass(frozen=True)
 class Desk:
-    """What the events share. reports: prechecks by recipe; offers: what corpora have; histories: metrics of runs;
-    owners, prices: what the Hub said of tokens, and of a machine for some minutes; travels: recipes that can be sent
-    there (see places.py)."""
+    """What the events share. reports: prechecks by recipe; offers: what corpora have; histories, scores: metrics of
+    runs, and their tables; owners, prices: what the Hub said of tokens, and of a machine for some minutes; travels:
+    recipes that can be sent there (see places.py)."""
 
     services: Services
     reports: Shelf[dict[str, Any]] = field(default_factory=lambda: Shelf(100))
     offers: Shelf[Offer] = field(default_factory=lambda: Shelf(20, seconds=600))
     histories: Shelf[History] = field(default_factory=lambda: Shelf(20))
+    scores: Shelf[str] = field(default_factory=lambda: Shelf(50))
     owners: Shelf[str] = field(default_factory=lambda: Shelf(20, seconds=600))
     prices: Shelf[float] = field(default_factory=lambda: Shelf(200, seconds=600))
     travels: Shelf[bool] = field(default_factory=lambda: Shelf(100, seconds=600))
@@ -204,6 +205,8 @@ def edited(desk: Desk, text: str, after: Form) -> str:
     before = form.read(recipe)
     if not after.name or not after.base and before.base:
         raise ConfigError("A recipe needs a name and a base checkpoint.")
+    if after.minutes < 0:
+        raise ConfigError(f"The minutes are {after.minutes:g}; expected 0 for no limit, or more.")
     if after.mode not in form.MODES and after.mode != before.mode:
         raise ConfigError(f"There is no mode {after.mode!r}; available: {', '.join(form.MODES)}.")
     offer = offered(desk, after.corpus)

@@ -19,6 +19,10 @@ UNCHECKED = (
     "vocabulary, looks for speakers that train and test share, and really runs the longest batch once. It takes about "
     "a minute for the demo, and what it prepares is kept for the run.</p></section>"
 )
+CHECKING = (
+    '<section class="pane blank" role="status"><p><strong>Checking …</strong> Reading every clip, comparing texts and '
+    "vocabulary, then running the longest batch once. The first time takes about a minute for the demo.</p></section>"
+)
 _MODES = {"full": "all weights", "head": "the output layer only", "adapter": "adapters (MMS)", "lora": "LoRA",
           "pretrain": "self-supervised, without texts"}  # fmt: skip
 _STATES = {"ok": ("✓", "fine"), "warn": ("▲", "warning"), "block": ("✕", "must be mended")}
@@ -54,7 +58,9 @@ def slice_note(made: Form, left: Sequence[str], missing: Sequence[str]) -> str:
     """Above a recipe that was made from a slice of Error analysis."""
     values = [words.value(v) for v in (*made.accents, *made.genders, *made.ages)]
     said = f"Filled in from Error analysis: learn {', '.join(values)}, with the others at half weight."
-    if not values:
+    if not values and missing:
+        said = "Filled in from Error analysis, and it learns from all clips:"
+    elif not values:
         said = (
             "Filled in from Error analysis. The slice says nothing of accent, gender or age that the clips could be "
             "chosen by: this learns from all of them."
@@ -143,6 +149,8 @@ def _estimates(found: Mapping[str, Any] | None) -> str:
         for title, number, note in cards
     )
     where = f"On {'the GPU' if found['device'] == 'cuda' else 'this CPU'}, {found['precision']}."
+    if found["busy"]:
+        where += " Other programs keep this machine at work: the time is what it takes once they are done."
     return (
         f'<p class="hint">What it takes. {where}</p><div class="figures">{body}</div>{_jobs(found.get("jobs") or ())}'
     )

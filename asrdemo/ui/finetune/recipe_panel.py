@@ -113,7 +113,7 @@ def _form(desk: Desk) -> tuple[dict[str, Any], gr.HTML]:
         info="How often a clip of all others comes up beside each of these, so that they are not forgotten.",
     )  # fmt: skip
     with gr.Row():
-        fields["minutes"] = gr.Number(5, label="Minutes at most", minimum=0, elem_id="finetune-minutes", min_width=110)
+        fields["minutes"] = gr.Number(5, label="Minutes (0: no limit)", elem_id="finetune-minutes", min_width=110)
         fields["mode"] = gr.Dropdown(_MODES, value="full", label="What trains", filterable=False, min_width=150)
     return fields, form_note
 
@@ -184,6 +184,9 @@ def wire(panel: Panel, desk: Desk) -> Any:
         parent = handlers.parent_of(source or "")
         return started(text, anyway, lambda: places.start(desk, text, anyway, job, dollars or 0, parent, _who(profile)))
 
+    panel.check.click(
+        lambda: markup.CHECKING, None, panel.report, queue=False, show_progress="hidden", api_visibility="private"
+    )
     panel.check.click(
         _open_to(desk, check), [panel.code, panel.anyway], panel.shown, api_name="finetune_check",
         show_progress_on=panel.report, **CHECKING,

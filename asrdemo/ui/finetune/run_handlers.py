@@ -8,11 +8,11 @@ from typing import Any
 
 from asrdemo import process
 from asrdemo.errors import AsrDemoError, NotFoundError, TrainingError
+from asrdemo.finetune import card_scores, contents, runs, scores, sweep
 from asrdemo.finetune import recipe as recipes
-from asrdemo.finetune import runs, sweep
 from asrdemo.finetune.recipe import Recipe
 from asrdemo.finetune.runs import Run
-from asrdemo.ui.finetune import charts, markup, outcome, run_html, sweep_html
+from asrdemo.ui.finetune import charts, markup, outcome, run_html, scores_html, sweep_html
 from asrdemo.ui.finetune.handlers import Desk
 from asrdemo.ui.finetune.history import History
 
@@ -41,6 +41,13 @@ class Watch:
     can_evaluate: bool = False
     has_card: bool = False
 
+    @property
+    def next(self) -> str:
+        """What most would do now: the name of a button, "" for none."""
+        went_wrong = self.can_resume and "✕" in self.head
+        steps = ("resume", went_wrong), ("register", self.can_register), ("evaluate", self.can_evaluate)
+        return next((name for name, makes_sense in steps if makes_sense), "")
+
 
 def watch(desk: Desk, name: str = "", problem: str = "") -> Watch:
     """All runs, and the one of that name, or the one that trains or the newest where none is named. problem: why what
@@ -59,11 +66,10 @@ def watch(desk: Desk, name: str = "", problem: str = "") -> Watch:
     evaluating = outcome.going_on(desk, known_as)
     live = bool(evaluating) or any(each.active for each in found)
     listed = run_html.list_html(found[:MOST_LISTED], run.name, len(found), live, runs.eta)
-    before, after = (process.read_json(run.folder / f"{when}.json") for when in ("before", "after"))
     last: dict[str, Any] = next(
         (row for row in reversed(runs.samples(run)) if row.get("samples") or row.get("slices")), {}
     )
-    sizes = _sizes(process.read_json(run.folder / "data.json"))
+    sizes = _sizes(contents.read(run.folder))
     best = _has_best(run)
     return Watch(
         listed,
@@ -79,7 +85,7 @@ def watch(desk: Desk, name: str = "", problem: str = "") -> Watch:
             evaluating,
         ),
         charts.curves_html(history, sizes) + _sweep(found, run),
-        run_html.scores_html(before, after, last.get("slices"), last.get("step")),
+        _scores(desk, run, recipe, last),
         run_html.samples_html(last.get("samples"), last.get("step")),
         run_html.log_html(runs.log(run, LOG_LINES)),
         run.command,
@@ -99,6 +105,24 @@ def _history(desk: Desk, run: Run) -> History:
     kept = desk.histories.get(key) or History()
     desk.histories.put(key, kept)
     return kept.read(run)
+
+
+def _scores(desk: Desk, run: Run, recipe: Recipe | None, last: dict[str, Any]) -> str:
+    """Error rates before and after; with intervals once every clip was scored, which is computed once."""
+    after = run.folder / scores.AFTER
+    if run.active or recipe is None or not after.is_file():
+        before, best = (process.read_json(run.folder / f"{when}.json") for when in ("before", "after"))
+        return scores_html.under_way_html(before, best, last.get("slices"), last.get("step"))
+    key = f"{run.folder}@{after.stat().st_mtime_ns}"
+    kept = desk.scores.get(key)
+    if kept is None:
+        try:
+            lines = card_scores.lines(run.folder, recipe.evaluation.slices)
+        except TrainingError as error:  # a table is damaged
+            return markup.problem(str(error))
+        kept = scores_html.finished_html(lines, [each.id for each in recipe.test])
+        desk.scores.put(key, kept)
+    return kept
 
 
 def _sweep(found: Sequence[Run], run: Run) -> str:

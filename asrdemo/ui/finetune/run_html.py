@@ -9,7 +9,6 @@ from html import escape
 from typing import Any
 
 from asrdemo.finetune.runs import Run
-from asrdemo.ui import words
 from asrdemo.ui.differences import differences
 
 NONE = (
@@ -26,7 +25,6 @@ STATES = {
     "damaged": "✕ damaged",
 }
 MOST_SETS, MOST_SAMPLES, MOST_TEXT = 6, 8, 300
-MOST_SLICES = 12  # of a column
 MOST_ALERTS = 12
 MOST_LOG = 12_000  # characters
 
@@ -85,7 +83,18 @@ def head_html(
     return (
         f'<section class="pane job"><div class="titled"><h3>{escape(run.name)} <span class="now">{state}</span></h3>'
         f'<span class="hint">{escape(who)}</span></div>{bar}<p class="hint">{escape(_doing(run, eta))}</p>'
-        f"{_facts(run, last, machine)}{error}{_alerts(alerts)}{_outcome(known_as, links, evaluating)}</section>"
+        f"{_facts(run, last, machine)}{_ended(run, alerts)}{error}{_alerts(alerts)}"
+        f"{_outcome(known_as, links, evaluating)}</section>"
+    )
+
+
+def _ended(run: Run, alerts: Sequence[Mapping[str, Any]]) -> str:
+    """Why a run ended before its last step, where nothing went wrong."""
+    if run.state != "complete" or not 0 < run.step < run.steps or any(a.get("action") == "stop" for a in alerts):
+        return ""
+    return (
+        f'<ul class="alerts"><li>▲ <b>Time ran out</b> at step {run.step:,} of {run.steps:,}: the recipe has no more '
+        "minutes. The best weights so far are kept; “Clone with changes” gives a run more time.</li></ul>"
     )
 
 
@@ -113,7 +122,7 @@ def _facts(run: Run, last: Mapping[str, Any], machine: str) -> str:
         "loss": number("loss", "{:.3f}"),
         "rate": number("learning_rate", "{:.2g}"),
         "heard": number("audio_hours", "{:.2f} h"),
-        "the run": " · ".join(filter(None, (number("memory_gb", "{:.1f} GB"), number("gpu_gb", "GPU {:.1f} GB")))),
+        "its memory": " · ".join(filter(None, (number("memory_gb", "{:.1f} GB"), number("gpu_gb", "GPU {:.1f} GB")))),
         "machine": machine,
     }
     items = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in found.items() if value)
@@ -133,77 +142,9 @@ def _alerts(alerts: Sequence[Mapping[str, Any]]) -> str:
 def _outcome(known_as: str, links: Sequence[tuple[str, str]], evaluating: str) -> str:
     if not known_as:
         return ""
-    doing = f" ▶ Evaluating it: {escape(evaluating)}." if evaluating else ""
+    doing = f". Evaluating it now: {escape(evaluating)}" if evaluating else ""
     onward = "".join(f' <a class="plain" href="{escape(address)}">{escape(title)}</a>' for title, address in links)
-    return f'<p class="outcome">✓ In every tab as <b>{escape(known_as)}</b>.{doing}{onward}</p>'
-
-
-def scores_html(
-    before: Mapping[str, Any], after: Mapping[str, Any], now: Mapping[str, Any] | None, step: object
-) -> str:
-    """WER of each set and its slices: of the base, and of the best weights, or of now while it trains."""
-    best = {name: _table(each) for name, each in after.items()}
-    heading = "best weights"
-    if not best:
-        heading = f"step {step}" if now else "not yet"
-        best = {name: _table({"slices": columns}) for name, columns in (now or {}).items()}
-    first = {name: _table(each) for name, each in before.items()}
-    names = list(dict.fromkeys([*first, *best]))[:MOST_SETS]
-    body = "".join(_set(name, first.get(name, {}), best.get(name, {})) for name in names)
-    if not body:
-        return ""
-    return (
-        '<section class="pane"><h3>Words that come out wrong</h3><p class="hint">WER, greedy, before and after. Sets '
-        'of few clips jump about: see Compare for intervals.</p><div class="scroll"><table class="scores"><thead><tr>'
-        '<th scope="col">Clips of</th><th scope="col" class="n">Clips</th><th scope="col" class="n">Base</th>'
-        f'<th scope="col" class="n">{heading}</th><th scope="col">Change, points</th></tr></thead>'
-        f"{body}</table></div></section>"
-    )
-
-
-Cell = tuple[int, float]
-
-
-def _table(scored: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
-    """(column, value) -> (clips, WER), ("", "") for all."""
-    found = {(c, v): tuple(f) for c, vs in (scored.get("slices") or {}).items() for v, f in vs.items()}
-    if isinstance(scored.get("wer"), float | int):
-        found[("", "")] = (scored.get("clips", 0), scored["wer"])
-    return found
-
-
-def _set(name: str, before: Mapping[tuple[str, str], Cell], after: Mapping[tuple[str, str], Cell]) -> str:
-    keys = sorted({*before, *after}, key=lambda k: (k[0], -(after.get(k) or before[k])[0]))
-    shown: dict[str, int] = {}
-    rows = ""
-    whole = (after.get(("", "")) or before.get(("", "")) or (0, 0.0))[0]
-    for key in keys:
-        clips = (after.get(key) or before[key])[0]
-        shown[key[0]] = shown.get(key[0], 0) + 1
-        if shown[key[0]] > MOST_SLICES or (key[0] and clips == whole):
-            continue  # the whole set again
-        old, new = (found.get(key, (0, None))[1] for found in (before, after))
-        label = escape(words.value(key[1])) if key[0] else f"<b>{escape(name)}</b>, all"
-        rows += (
-            f'<tr class="{"part" if key[0] else "whole"}"><th scope="row" dir="auto">{label}</th>'
-            f'<td class="n">{clips:,}</td><td class="n">{_rate(old)}</td>'
-            f'<td class="n">{_rate(new)}</td><td>{_change(old, new)}</td></tr>'
-        )
-    return f"<tbody>{rows}</tbody>" if rows else ""
-
-
-def _rate(value: float | None) -> str:
-    return "–" if value is None else words.percent(value)
-
-
-def _change(old: float | None, new: float | None) -> str:
-    if old is None or new is None:
-        return ""
-    points = 100 * (new - old)
-    if abs(points) < 0.05:
-        return "= the same"
-    css, sign, word = ("down", "▼", "better") if points < 0 else ("up", "▲", "worse")
-    return f'<span class="{css}">{sign} {abs(points):.1f} {word}</span>'
+    return f'<p class="outcome">✓ In every tab as <b>{escape(known_as)}</b>{doing}{onward}</p>'
 
 
 def samples_html(found: Mapping[str, Any] | None, step: object) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qs
 
 import gradio as gr
@@ -64,8 +64,8 @@ def build() -> Panel:
                 buttons = {
                     "stop": _button("Stop", "stop"),
                     "resume": _button("Go on", "resume"),
-                    "register": _button("Use it in every tab", "register", variant="primary"),
-                    "evaluate": _button("Evaluate beside its base", "evaluate", variant="primary"),
+                    "register": _button("Use it in every tab", "register"),
+                    "evaluate": _button("Evaluate beside its base", "evaluate"),
                     "clone": _button("Clone with changes", "clone"),
                     "card": _button("Download model card", "card"),
                 }
@@ -90,9 +90,12 @@ def values(desk: Desk, address: str, seen: Seen, problem: str = "") -> list[Any]
     now = run_handlers.watch(desk, named(address), problem)
     marks = {part: hashlib.sha256(getattr(now, part).encode()).hexdigest()[:12] for part in PARTS}
     parts = [gr.skip() if seen.get(part) == marks[part] else getattr(now, part) for part in PARTS]
-    states = {name: str(getattr(now, flag)) for name, flag in ACTS.items()}
+    looks: dict[str, Literal["primary", "secondary"]] = {
+        name: "primary" if name == now.next else "secondary" for name in ACTS
+    }
+    states = {name: f"{getattr(now, flag)} {looks[name]}" for name, flag in ACTS.items()}
     buttons = [
-        gr.skip() if seen.get(name) == states[name] else gr.Button(visible=getattr(now, flag))
+        gr.skip() if seen.get(name) == states[name] else gr.Button(visible=getattr(now, flag), variant=looks[name])
         for name, flag in ACTS.items()
     ]
     return [*parts, *buttons, marks | states]
