@@ -69,7 +69,7 @@ def build() -> Panel:
                     "clone": _button("Clone with changes", "clone"),
                     "card": _button("Download model card", "card"),
                 }
-            curves = gr.HTML("", elem_id="finetune-curves", **PLAIN)
+    curves = gr.HTML("", elem_id="finetune-curves", **PLAIN)
     scores = gr.HTML("", elem_id="finetune-scores", **PLAIN)
     samples = gr.HTML("", elem_id="finetune-samples", **PLAIN)
     with gr.Accordion("What it printed", open=False, elem_id="finetune-log"):

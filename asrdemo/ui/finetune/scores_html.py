@@ -29,7 +29,8 @@ def finished_html(found: Sequence[Line], tests: Sequence[str]) -> str:
     each = '<th scope="col" class="n">WER, %</th><th scope="col">Change in points</th>' * len(measures)
     return (
         '<section class="pane"><h3>Words that come out wrong</h3><p class="hint">Of the base → of the best weights. '
-        "The change has its 95 % interval, of resampled speakers; marked is what is more than chance.</p>"
+        "The change has its 95 % interval, of resampled speakers; marked is what is more than chance. Sets of "
+        "very few speakers have none.</p>"
         '<div class="scroll" tabindex="0"><table class="scores"><thead><tr><th scope="col" rowspan="2">Clips of</th>'
         f'<th scope="col" rowspan="2" class="n">Clips</th>{head}</tr><tr>{each}</tr></thead>{body}</table></div>'
         "</section>"
@@ -72,7 +73,7 @@ def _moved(change: Estimate | None) -> str:
         return ""
     points, low, high = 100 * change.value, change.low, change.high
     if low is None or high is None:
-        return f'{points:+.1f} <span class="range">too few speakers for an interval</span>'
+        return f'{points:+.1f} <span class="range">no interval</span>'
     span = f'<span class="range">{100 * low:+.1f} to {100 * high:+.1f}</span>'
     if low <= 0 <= high:
         return f"{points:+.1f} {span}"
