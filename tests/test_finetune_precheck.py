@@ -19,7 +19,7 @@ import torch
 from huggingface_hub import JobHardware
 
 from asrdemo.errors import Cancelled
-from asrdemo.finetune import backends, precheck_cost, precheck_plan, schema
+from asrdemo.finetune import backends, precheck_cost, precheck_data, precheck_plan, schema
 from asrdemo.finetune import recipe as recipes
 from asrdemo.finetune.flavours import FLAVOURS
 from asrdemo.finetune.precheck import Report, Row, precheck
@@ -345,6 +345,13 @@ def test_a_split_that_is_tested_on_is_not_trained_on(look, tmp_path):
 def test_a_small_dev_set_is_told_with_what_it_can_tell(look):
     found = row(look(), "size")
     assert found.state == "warn" and "4 clips (24 words)" in found.sentence and "± 23 points" in found.sentence
+
+
+def test_few_clips_of_many_words_need_nobody_to_overrule_them():
+    texts = ["a b c d e f g h i j k"] * 22
+    shard = type("Shard", (), {"texts": texts, "__len__": lambda self: len(texts)})()
+    [found] = precheck_data._small(SimpleNamespace(shard=shard, label="the dev set 'd'"))
+    assert found.state == "ok" and "22 clips (242 words)" in found.sentence and "± 7 points" in found.sentence
 
 
 def test_a_dev_set_without_clips_blocks(look):

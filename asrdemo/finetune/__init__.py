@@ -1,7 +1,7 @@
 """Recipe + corpora -> prepared shards -> run directory -> checkpoint. Keep this file free of imports: the workers of
 prepare.py load it.
 
-    recipe, schema             what a run is made of, strictly read
+    recipe, schema, limits     what a run is made of, strictly read
     select, prepare, parts, shards, augment     which clips, decoded once, changed anew each time
     base, modes, labels, model, pretrain, export     weights and vocabulary: in, trained how, and out
     precheck*, flavours        what is known to go wrong, and what it would cost

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asrdemo.errors import AsrDemoError, Cancelled
-from asrdemo.finetune import select
+from asrdemo.finetune import data, select
 from asrdemo.finetune.parts import UNREADABLE
 from asrdemo.finetune.precheck_report import (
     MOST_NAMES,
@@ -22,6 +22,7 @@ from asrdemo.finetune.precheck_report import (
     are,
     from_error,
     length,
+    listed,
     number,
     percent,
     sentence_case,
@@ -32,6 +33,7 @@ from asrdemo.finetune.shards import QUARANTINE, Shard
 from asrdemo.types import SAMPLE_RATE, Progress
 
 FEWEST = 30  # clips a set should have to tell anything
+WIDE = 10.0  # points that a WER may be off by before a set tells nothing
 MOST_SENTENCES = 0.01  # share of a held-out set whose sentences may have been trained on
 MOST_LOST = 0.05  # share of the audio that limits of length may cost
 EDGES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 30.0)
@@ -76,7 +78,7 @@ def rows(parts: Sequence[Part], recipe: Recipe) -> list[Row]:
     """All rows about clips."""
     train, held = [p for p in parts if p.use == "train"], [p for p in parts if p.use != "train"]
     found = [*_tested(train, held), *_same_recordings(train, held), *_speakers(train, held), *_sentences(train, held)]
-    found += [_unreadable(parts), _lost(train, recipe)]
+    found += [_unreadable(parts), _lost(train, recipe), *_balance(train)]
     return [*found, *(row for p in held for row in _small(p))]
 
 
@@ -223,6 +225,22 @@ def _lost(train: Sequence[Part], recipe: Recipe) -> Row:
     return Row("lengths", "warn", sentence, fix, names, {"clips": {"max_seconds": float(limit)}})
 
 
+def _balance(train: Sequence[Part]) -> Iterator[Row]:
+    """Values that should come up as often as others, and have too few clips for it."""
+    for p in train:
+        rare = data.too_rare(p.shard, p.source) if isinstance(p.source, TrainCorpus) else {}
+        if rare and isinstance(p.source, TrainCorpus):
+            fewest = sorted(rare.items(), key=lambda item: item[1])
+            which = listed((f"{value!r} ({clips:,})" for value, clips in fewest), 6)
+            have = "has" if len(rare) == 1 else "have"
+            sentence = (
+                f"{number(len(rare), 'value')} of {p.source.balance_by!r} in {p.label} {have} too few clips to come up "
+                f"as often as the others, though each is heard {data.MOST_REPEATS:g} times in a pass: {which}."
+            )
+            fix = "Take more clips of them, leave them out, or balance by another column."
+            yield Row("balance", "warn", sentence, fix, tuple(rare)[:MOST_NAMES])
+
+
 def _left_out(part: Part) -> pd.DataFrame:
     """name, reason and seconds (NaN where it is not a matter of length) of what a shard does without."""
     table = pd.read_csv(
@@ -244,7 +262,10 @@ def _small(part: Part) -> Iterator[Row]:
             f"{sentence_case(part.label)} has {number(clips, 'clip')} ({number(words, 'word')}): a WER of 20 % is "
             f"known to about ± {min(half, 80):.0f} points."
         )
-        yield Row("size", "warn", sentence, f"Take at least {FEWEST} clips.")
+        if half < WIDE:  # little, and enough to choose among checkpoints by
+            yield Row("size", "ok", sentence)
+        else:
+            yield Row("size", "warn", sentence, f"Take at least {FEWEST} clips.")
 
 
 def _names(shard: Shard, chosen: np.ndarray) -> tuple[str, ...]:

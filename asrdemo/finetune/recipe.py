@@ -31,7 +31,7 @@ class TrainCorpus:
     Kept are clips of the named accents, genders, ages (empty: all) but for exclude_accents, with at least min_up_votes
     and at most max_down_votes (-1: any); of these `hours` (0: all), drawn with the recipe's seed by whole speakers as
     far as they go. weight: how often each clip comes up in one pass. balance_by: a column of the corpus whose values
-    come up equally often.
+    come up equally often, as far as ten repeats of a clip do it; unknown ones keep their weight.
     """
 
     id: str

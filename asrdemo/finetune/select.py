@@ -65,7 +65,7 @@ def choose(opened: corpus.Corpus, source: Source, seed: int) -> Selection:
     if not len(frame):
         counts = ", ".join(f"{count:,} {when}" for when, count in left.items())
         raise TrainingError(f"No clip of {source.id!r} ({source.split}) is left: {counts}. Relax its filters.")
-    hours = source.hours if isinstance(source, TrainCorpus) else 0.0
+    hours = source.hours
     if hours > 0:
         frame = _drawn(opened, frame, hours * 3600, seed)
     table = pa.Table.from_pandas(frame.rename(columns=_RENAMED)[[*TEXT, "seconds"]], preserve_index=False)

@@ -62,7 +62,7 @@ def parse(text: str) -> tuple[dict[str, Any], Recipe]:
     if len(text) > MOST_TEXT:
         raise ConfigError(f"The recipe has {len(text):,} characters; expected {MOST_TEXT:,} at most.")
     try:
-        data = yaml.safe_load(text)
+        data = schema.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(_where(error)) from error
     if not isinstance(data, dict):
