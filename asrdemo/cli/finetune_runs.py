@@ -44,7 +44,7 @@ def run_start(args: argparse.Namespace) -> int:
         return 1 if run is None else _begun(home, run, args)
     run = runs.start(
         home, recipe, args.name, resume=args.resume, processes=args.processes, environment=environment_of(args),
-        _trainer=args.trainer,
+        anyway=args.anyway, _trainer=args.trainer,
     )  # fmt: skip
     return _begun(home, run, args)
 
@@ -52,7 +52,7 @@ def run_start(args: argparse.Namespace) -> int:
 def run_resume(args: argparse.Namespace) -> int:
     """`resume`: go on with a run that stopped, failed or was killed."""
     home = settings.read().home
-    return _begun(home, runs.resume(home, args.run_name), args)
+    return _begun(home, runs.resume(home, args.run_name, anyway=args.anyway), args)
 
 
 def run_status(args: argparse.Namespace) -> int:
@@ -199,6 +199,7 @@ def add(inner: Any) -> None:
         made = command(inner, name, run, what, f"python -m asrdemo finetune {name} {more}")
         add_run(made, optional=name in ("status", "logs"))
     add_watching(inner.choices["resume"])
+    add_anyway(inner.choices["resume"])
     inner.choices["logs"].add_argument("--lines", type=int, default=40, metavar="N", help="so many (40)")
     inner.choices["logs"].add_argument("--follow", action="store_true", help="go on until the run is over")
     now = "at once, without a checkpoint; a job on Hugging Face is cancelled, whether it is still watched here or not"
@@ -212,6 +213,7 @@ def _add_start(made: argparse.ArgumentParser) -> None:
     add_recipe(made)
     made.add_argument("--name", default="", metavar="RUN", help="name of the run; the recipe's if left out")
     made.add_argument("--resume", action="store_true", help="go on with the run of that name where there is one")
+    add_anyway(made)
     add_processes(made)
     add_watching(made)
     finetune_jobs.add_options(made)
@@ -221,6 +223,11 @@ def add_processes(made: argparse.ArgumentParser) -> None:
     """The options that say how a run trains."""
     made.add_argument("--processes", type=int, default=1, metavar="N", help="data parallel: one a GPU, or on CPU cores")
     made.add_argument("--trainer", default=runs.TRAINER, help=argparse.SUPPRESS)
+
+
+def add_anyway(made: argparse.ArgumentParser) -> None:
+    """The option that overrules the look-over."""
+    made.add_argument("--anyway", action="store_true", help="train even where the look-over before it forbids to")
 
 
 def add_watching(made: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ prepare.py load it.
     base, modes, labels, model, pretrain, export     weights and vocabulary: in, trained how, and out
     precheck*, flavours        what is known to go wrong, and what it would cost
     data, objective, loss, clock, loop, watchdog, evaluate, scores, train     the training program
-    runs, live, journal, records, contents     the run directory: queue, watching, going on
+    runs, live, journal, plots, records, contents     the run directory: queue, watching, going on
     register, card*, intervals, provenance, publish, hub     what becomes of a run
     backends, jobs_*, in_job     runs elsewhere: Hugging Face Jobs
     sweep                      the same recipe with more and more speech

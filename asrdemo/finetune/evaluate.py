@@ -8,7 +8,7 @@ in halves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -63,6 +63,11 @@ class Score:
         """As `wer`."""
         return self.lm_counts.wer if self.lm_counts else None
 
+    @property
+    def letters(self) -> int:
+        """Different characters among all hypotheses, the space left out."""
+        return len(set("".join(self.hypotheses)) - {" "})
+
     def examples(self, count: int) -> list[dict[str, str]]:
         """Evenly spread clips, the same ones every time."""
         chosen = np.linspace(0, len(self.references) - 1, min(count, len(self.references))).astype(int)
@@ -98,8 +103,9 @@ def score(
     precision: str,
     slices: tuple[str, ...] = (),
     search: Search | None = None,
+    tell: Callable[[int], None] | None = None,
 ) -> Score:
-    """Decode every clip of a shard and score it; the model's mode is restored afterwards.
+    """Decode every clip of a shard and score it; the model's mode is restored afterwards. tell: clips done so far.
 
     Raises TrainingError where memory does not suffice for a single clip.
     """
@@ -107,8 +113,10 @@ def score(
     training = model.training
     model.eval()
     try:
-        for i, clip in _hear(model, start, shard, precision, search):
+        for done, (i, clip) in enumerate(_hear(model, start, shard, precision, search), 1):
             heard[i] = clip
+            if tell:
+                tell(done)
     finally:
         model.train(training)
     name = start.recipe.normalisation

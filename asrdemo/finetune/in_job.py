@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING
 
 from asrdemo import process
 from asrdemo.errors import TrainingError
-from asrdemo.finetune import hub, journal, provenance, runs, scores
+from asrdemo.finetune import hub, journal, plots, provenance, runs, scores
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 RESULTS = (
     process.STATUS, "recipe.json", "vocab.json", "data.json", provenance.FILE, "before.json", scores.BEFORE,
-    "after.json", scores.AFTER, journal.METRICS, journal.SAMPLES, journal.ALERTS, journal.TABLE, "best.json",
+    "after.json", scores.AFTER, journal.METRICS, journal.SAMPLES, journal.ALERTS, journal.TABLE, plots.FILE,
+    "best.json",
 )  # fmt: skip
 """What is pushed, beside best/."""
 WEIGHTS = ("*.safetensors", "*.json")

@@ -46,6 +46,17 @@ class Journal:
         write_text(self.folder / TABLE, text.getvalue())
 
 
+def told(record: dict[str, Any]) -> str:
+    """A record of METRICS as a line of the log."""
+    shapes = {"loss": "loss {:.4f}", "learning_rate": "rate {:.2g}", "grad_norm": "gradient {:.3g}"}
+    parts = [f"step {record.get('step', 0):,}"]
+    parts += [shape.format(record[name]) for name, shape in shapes.items() if name in record]
+    rates = {name.removeprefix("eval_").removesuffix("_wer"): v for name, v in record.items() if name.endswith("_wer")}
+    parts += [f"{name.removesuffix('_lm')} WER {100 * v:.1f} %{' with LM' * name.endswith('_lm')}"
+              for name, v in rates.items() if isinstance(v, int | float)]  # fmt: skip
+    return " · ".join(parts)
+
+
 def lines(path: Path) -> list[dict[str, Any]]:
     """The records of a file; a last line that was cut short is left out."""
     found = []

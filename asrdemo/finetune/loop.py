@@ -17,7 +17,7 @@ from transformers import Trainer, TrainerCallback
 
 from asrdemo.acoustic.loading import HEADS
 from asrdemo.errors import TrainingError
-from asrdemo.finetune import base, export, journal
+from asrdemo.finetune import base, export, journal, plots
 from asrdemo.finetune.clock import Average, Clock
 from asrdemo.finetune.data import Batches, Phase, micro_batches
 from asrdemo.finetune.objective import Objective, Outcome
@@ -116,7 +116,8 @@ class Minder(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         """A line of metrics; the plateau phase ends when the loss has left it."""
         run = self.run
-        record = {"step": state.global_step, "seconds": round(run.clock.spent, 1), **(logs or {})}
+        known = {name: value for name, value in (logs or {}).items() if name != "epoch"}  # the stream has no end
+        record = {"step": state.global_step, "seconds": round(run.clock.spent, 1), **known}
         if "loss" in record:
             run.train_loss = record["loss"]
             record["audio_hours"] = round(run.audio_seconds * args.world_size / 3600, 4)
@@ -127,6 +128,8 @@ class Minder(TrainerCallback):
                 run.phase.settled = left
                 record |= {"phase": "settled"} if left else {}
         run.journal.add(journal.METRICS, record)
+        if run.journal.writes:
+            print(journal.told(record), flush=True)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Complete the Trainer's checkpoint with what it does not know; run.json is what makes it whole."""
@@ -308,9 +311,12 @@ class CtcTrainer(Trainer):
             self._keep(outcome, metrics, better)
         network.load_state_dict(current)
         watch = run.watchdog
-        run.alert(watch.evaluated(step, outcome.selection, outcome.blank_share, run.train_loss, outcome.loss))
+        heard = (outcome.blank_share, run.train_loss, outcome.loss, outcome.letters)
+        run.alert(watch.evaluated(step, outcome.selection, *heard))
         self.log(dict(metrics))
         run.journal.tabulate()
+        if run.journal.writes:
+            plots.write(run.folder)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 

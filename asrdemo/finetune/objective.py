@@ -21,7 +21,8 @@ from asrdemo.types import SAMPLE_RATE
 class Outcome:
     """What an evaluation on dev found. selection: picks the best weights, lower is better (WER, or the loss of
     pre-training). loss: on dev, to compare with the training loss. blank_share: the least of any set. metrics: by name,
-    of each set `{id}_wer` and so on. samples, slices: to look at, by set."""
+    of each set `{id}_wer` and so on. samples, slices: to look at, by set. letters: different ones that were written,
+    the most of any set; None of a model that does not write."""
 
     selection: float
     loss: float
@@ -29,6 +30,7 @@ class Outcome:
     metrics: Mapping[str, float]
     samples: Mapping[str, Any] = field(default_factory=dict)
     slices: Mapping[str, Any] = field(default_factory=dict)
+    letters: int | None = None
 
 
 class Objective(Protocol):
@@ -84,6 +86,7 @@ class Ctc:
             metrics=metrics,
             samples={i: s.examples(e.examples) for i, s in scores.items()},
             slices={i: s.slices for i, s in scores.items()},
+            letters=max(s.letters for s in scores.values()),
         )
 
 

@@ -4,8 +4,8 @@
 
 The run directory holds recipe.json, vocab.json, data.json (hours, clips left out), provenance.json, before.json and
 after.json (error rates of the base and of the best weights; clip by clip in before.parquet and after.parquet),
-metrics.jsonl, samples.jsonl, alerts.jsonl, training_log.csv, checkpoint-*/ (to resume from) and best/ (the best weights
-on dev so far, loadable by AutoModelForCTC).
+metrics.jsonl, samples.jsonl, alerts.jsonl, training_log.csv, curves.svg, tensorboard/ (where it is installed; trackio
+keeps its own), checkpoint-*/ (to resume from) and best/ (the best weights on dev so far, loadable by AutoModelForCTC).
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from typing import Any, Literal
 
 import torch
 import transformers
-from transformers import TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
+from transformers.integrations import TensorBoardCallback
 
 from asrdemo import registry, settings
 from asrdemo.decoding import open_language_model
@@ -81,6 +82,7 @@ def run(
     start = _start(recipe, (text for shard in train for text in shard.texts), known)
     recipe = start.recipe
     arguments = _arguments(recipe, folder, start, resume)  # joins the other processes, where there are any
+    start.model.to(arguments.device)  # before it is copied to average, and scored
     first = arguments.process_index == 0
     begun = _begun_with(start, {"train": train, "dev": dev, "test": test})
     if resume:
@@ -98,22 +100,21 @@ def run(
         facts = provenance.describe(start, running.precision, arguments.world_size)
         journal.write_json(folder / provenance.FILE, facts)
     if first and checkpoint is None and start.kind in HEARS:
-        tell(0, 0, "scoring the base")
-        _score(folder / "before.json", start, running.precision, search, [*dev, *test])
+        _score(folder / "before.json", start, running.precision, search, [*dev, *test], tell)
     objective = (Pretraining if recipe.mode == "pretrain" else partial(Ctc, search=search))(start, running.precision)
     trainer = loop.CtcTrainer(
-        model=start.model, args=arguments, train_dataset=running.batches, callbacks=[loop.Minder(running)],
-        run=running, objective=objective,
+        model=start.model, args=arguments, train_dataset=running.batches, run=running, objective=objective,
+        callbacks=[*(_tensorboard(folder, _step(checkpoint), resume) if first else ()), loop.Minder(running)],
     )  # fmt: skip
+    trainer.remove_callback(transformers.PrinterCallback)  # loop.Minder tells what the journal has
     transformers.set_seed(recipe.seed + arguments.process_index)  # after Trainer's own: masks differ between processes
     if not over:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     done = not running.stop_asked() and (folder / "best").is_dir()
     if first and done and recipe.mode != "pretrain":
-        tell(0, 0, "scoring the best weights")
         best = base.open_base(_as_base(recipe, folder / "best"), None, known)
         best.model.to(arguments.device)
-        _score(folder / "after.json", best, running.precision, search, [*dev, *test])
+        _score(folder / "after.json", best, running.precision, search, [*dev, *test], tell)
     return running.stopped
 
 
@@ -240,11 +241,16 @@ def _search(recipe: recipes.Recipe, known: registry.Registry) -> evaluate.Search
     )
 
 
-def _score(file: Path, start: base.Start, precision: str, search: evaluate.Search | None, sets: list[Shard]) -> None:
+def _score(
+    file: Path, start: base.Start, precision: str, search: evaluate.Search | None, sets: list[Shard], tell: Progress
+) -> None:
     """Error rates of a model on sets of clips, for the record; beside them, every clip's."""
-    found, clips = {}, []
-    for shard in sets:
-        s = evaluate.score(start.model, start, shard, precision, start.recipe.evaluation.slices, search)
+    found, clips, whole = {}, [], sum(map(len, sets))
+    what = f"scoring the {'base' if file.stem == 'before' else 'best weights'}"
+    for number, shard in enumerate(sets):
+        earlier = sum(map(len, sets[:number]))
+        heard = partial(_heard, tell, what, earlier, whole)
+        s = evaluate.score(start.model, start, shard, precision, start.recipe.evaluation.slices, search, heard)
         found[shard.id] = {
             "clips": len(shard), "hours": round(shard.hours, 3), "wer": round(s.wer, 4), "cer": round(s.cer, 4),
             "lm_wer": s.lm_wer, "slices": s.slices,
@@ -252,6 +258,10 @@ def _score(file: Path, start: base.Start, precision: str, search: evaluate.Searc
         clips.append(scores.table(shard, s))
     scores.write(file.with_suffix(".parquet"), clips)
     journal.write_json(file, found)
+
+
+def _heard(tell: Progress, what: str, earlier: int, whole: int, clips: int) -> None:
+    tell(earlier + clips, whole, what)
 
 
 def _describe(
@@ -269,10 +279,10 @@ def _describe(
 def _arguments(recipe: recipes.Recipe, folder: Path, start: base.Start, resume: bool) -> TrainingArguments:
     """Trainer's settings; evaluation, checkpoints and the end come from loop.Minder."""
     o, chosen = recipe.optimiser, evaluate.precision(recipe)
-    os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder / "tensorboard")
     return TrainingArguments(
         output_dir=str(folder), max_steps=ENDLESS, seed=recipe.seed, disable_tqdm=True,
-        report_to=[name for name in ("tensorboard", "trackio") if importlib.util.find_spec(name)] or "none",
+        report_to="trackio" if importlib.util.find_spec("trackio") else "none", project=recipe.name,
+        run_name=folder.name,
         bf16=chosen == "bf16", fp16=chosen == "fp16", use_cpu=not torch.cuda.is_available(),
         learning_rate=o.learning_rate or 0.0, weight_decay=o.weight_decay, adam_beta2=o.beta2,
         max_grad_norm=o.max_grad_norm or math.inf,  # 0 would leave the guard against steps that are no numbers out too
@@ -283,6 +293,16 @@ def _arguments(recipe: recipes.Recipe, folder: Path, start: base.Start, resume: 
         ddp_timeout=WAIT,
         eval_on_start=not resume and start.kind in HEARS,
     )  # fmt: skip
+
+
+def _tensorboard(folder: Path, done: int, resume: bool) -> list[TrainerCallback]:
+    """Curves for TensorBoard, where it is installed; if `resume`, without the steps after `done`, which come again."""
+    if not importlib.util.find_spec("tensorboard"):
+        return []
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1 if resume else None)
+    return [TensorBoardCallback(writer)]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -299,9 +319,10 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.corpus_root:
         os.environ["CORPUS_ROOT"] = args.corpus_root
+    transformers.utils.logging.disable_progress_bar()
     chosen, main_process = settings.read(), _main_process()
     try:
-        overrides = {"batches": {"max_minutes": args.minutes}} if args.minutes else None
+        overrides = {"batches": {"max_minutes": args.minutes}} if args.minutes is not None else None
         recipe = recipes.load(args.recipe, args.smoke, overrides)
         with Live(args.run) as live:
             shards, known = args.shards or chosen.home / "shards", registry.read(chosen.registry, chosen.home)

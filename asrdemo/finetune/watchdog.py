@@ -89,18 +89,22 @@ class Watchdog:
             "look at the clips that precheck lists.",
         )  # fmt: skip
 
-    def evaluated(self, step: int, rate: float, blank_share: float, train_loss: float, dev_loss: float) -> list[Alert]:
+    def evaluated(
+        self, step: int, rate: float, blank_share: float, train_loss: float, dev_loss: float, letters: int | None = None
+    ) -> list[Alert]:
         """After an evaluation on dev. rate: the measure, a WER as a fraction. blank_share: of all frames. losses: per
-        label."""
+        label. letters: different ones in all that was written, None where nothing is."""
         self.rates.append(rate)
         self.awake += step >= self.patient_until
         self.losses.append((train_loss, dev_loss))
         found = []
-        if step >= self.patient_until and blank_share >= BLANK:
+        silent, recited = blank_share >= BLANK, letters is not None and letters <= 1
+        if step >= self.patient_until and (silent or recited):
+            seen = f"{100 * blank_share:.1f} % of the frames are blank" if silent else "A single letter is written"
             found += self._once(
                 step, "collapse",
-                f"{100 * blank_share:.1f} % of the frames are blank after {step} steps: the model has collapsed to "
-                f"silence. Start again with a rate below {self.learning_rate:g}, a longer warm-up or another seed.",
+                f"{seen} after {step} steps: the model has collapsed{' to silence' if silent else ''}. Start again "
+                f"with a rate below {self.learning_rate:g}, a longer warm-up or another seed.",
             )  # fmt: skip
         recent = self.rates[-STUCK - 1 :]
         if self.awake >= STUCK and len(recent) > STUCK and min(recent[1:]) >= recent[0] * 0.995:
