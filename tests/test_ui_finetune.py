@@ -98,7 +98,7 @@ def lines(path: Path, *records: dict[str, Any]) -> None:
 def test_the_form_reads_the_shipped_recipe_and_says_all_there_is_to_its_clips(desk: Desk) -> None:
     now = handlers.show(desk, handlers.opened(desk, handlers.FIRST))
     assert now.form is not None and now.plain
-    assert (now.form.base, now.form.accents, now.form.keep) == ("demo-en", ("Scottish English",), 50.0)
+    assert (now.form.base, now.form.accents, now.form.keep) == ("demo-en", ("Scottish English",), 150.0)
     assert dict(now.offer.accents)["Scottish English"] > 100 and "valid recipe" in now.verdict
 
 
@@ -128,7 +128,7 @@ def test_a_slice_of_error_analysis_becomes_a_recipe(desk: Desk) -> None:
     learn, others = recipe.train
     assert learn.accents == others.exclude_accents == ("Scottish English",) and (learn.weight, others.weight) == (
         1,
-        0.5,
+        1.5,
     )
     assert [(d.accents, d.exclude_accents) for d in recipe.dev] == [(learn.accents, ()), ((), learn.accents)]
     assert (recipe.base.checkpoint, learn.folder, recipe.test[0].split) == ("demo-en", "demo-corpus", "test")

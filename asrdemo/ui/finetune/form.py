@@ -36,7 +36,7 @@ class Form:
     accents: tuple[str, ...] = ()
     genders: tuple[str, ...] = ()
     ages: tuple[str, ...] = ()
-    keep: float = 50.0
+    keep: float = 150.0
     minutes: float = 5.0
     mode: str = "full"
 

@@ -21,6 +21,7 @@ from asrdemo.ui.theme import script
 from asrdemo.ui.wiring import PLAIN, reporter, told
 
 PROGRESS = gr.Progress()  # a default argument; Gradio hands each call its own
+MOST_KEPT = 300.0  # percent
 FIELDS = ("name", "base", "corpus", "accents", "genders", "ages", "keep", "minutes", "mode")
 EVENT: dict[str, Any] = {"api_visibility": "undocumented", "show_progress": "hidden", "queue": False}
 CHECKING: dict[str, Any] = {
@@ -109,7 +110,7 @@ def _form(desk: Desk) -> tuple[dict[str, Any], gr.HTML]:
     for name in COLUMNS:
         fields[name] = gr.Dropdown([], multiselect=True, label=_LABELS[name], elem_id=f"finetune-{name}")
     fields["keep"] = gr.Slider(
-        0, 100, 50, step=5, label="How much of the others to keep, %", elem_id="finetune-keep",
+        0, MOST_KEPT, Form.keep, step=10, label="How much of the others to hear, %", elem_id="finetune-keep",
         info="How often a clip of all others comes up beside each of these, so that they are not forgotten.",
     )  # fmt: skip
     with gr.Row():
