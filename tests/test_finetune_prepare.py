@@ -169,6 +169,13 @@ def test_the_draw_changes_with_the_seed_only(tmp_path):
     assert first != chosen(tmp_path / "a", seed=2, hours=10 / 3600)
 
 
+def test_a_fraction_is_of_the_clips_and_part_of_a_larger_one(tmp_path):
+    folder = with_audio(tmp_path / "c", 30, 0.5)
+    some, more = chosen(folder, fraction=0.25), chosen(folder, fraction=0.5)
+    assert len(some) == 8 and len(more) == 15 and set(some) < set(more) and some != chosen(folder)[:8]
+    assert set(chosen(folder, fraction=0.5, hours=2 / 3600)) < set(more), "hours of that fraction"
+
+
 def test_hours_without_a_table_of_lengths_are_read_from_the_audio(tmp_path, monkeypatch):
     monkeypatch.setattr("asrdemo.corpus.release.HEADERS_AT_ONCE", 0)
     assert len(chosen(with_audio(tmp_path / "c", 30, 0.5), hours=5 / 3600)) == 10

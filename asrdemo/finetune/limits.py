@@ -39,6 +39,7 @@ RANGES: Mapping[str, Range] = MappingProxyType(
     {
         "seed": Range(0, 2**32 - 1000),  # numpy's limit, and each process adds its number
         "train.weight": Range(0, 1000), "train.min_up_votes": Range(), "train.max_down_votes": Range(-1),
+        "train.fraction": Range(0, 1, "<"),
         "train.hours": Range(), "dev.selection_weight": Range(0, 1000), "dev.hours": Range(),
         "clips.min_seconds": Range(0.3), "clips.max_seconds": Range(0.3, 3600),
         "scratch.hidden_size": COUNT, "scratch.layers": COUNT, "scratch.heads": COUNT, "scratch.feed_forward": COUNT,

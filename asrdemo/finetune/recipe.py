@@ -29,9 +29,9 @@ class TrainCorpus:
     """Clips to train on. folder: a corpus in Common Voice layout, or the id of one in models.yaml.
 
     Kept are clips of the named accents, genders, ages (empty: all) but for exclude_accents, with at least min_up_votes
-    and at most max_down_votes (-1: any); of these `hours` (0: all), drawn with the recipe's seed by whole speakers as
-    far as they go. weight: how often each clip comes up in one pass. balance_by: a column of the corpus whose values
-    come up equally often, as far as ten repeats of a clip do it; unknown ones keep their weight.
+    and at most max_down_votes (-1: any); of these a `fraction`, and of that `hours` (0: all), drawn with the recipe's
+    seed by whole speakers as far as they go. weight: how often each clip comes up in one pass. balance_by: a column of
+    the corpus whose values come up equally often, as far as ten repeats of a clip do it; unknown ones keep theirs.
     """
 
     id: str
@@ -44,6 +44,7 @@ class TrainCorpus:
     ages: tuple[str, ...] = ()
     min_up_votes: int = 0
     max_down_votes: int = -1
+    fraction: float = 1.0
     hours: float = 0.0
     balance_by: Literal["", "client_id", Slice] = ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,9 +52,9 @@ def rows(opened: corpus.Corpus, source: Source, seed: int) -> pa.Table:
 
 
 def choose(opened: corpus.Corpus, source: Source, seed: int) -> Selection:
-    """Apply the source's filters, then draw its hours.
+    """Apply the source's filters, then draw its fraction and its hours.
 
-    The draw depends on the seed and the clips alone: less hours of the same seed are always a part of more.
+    The draw depends on the seed and the clips alone: less of the same seed is always a part of more.
     Raises ConfigError for a name that the corpus does not have, TrainingError where no clip is left, CorpusError,
     NotFoundError.
     """
@@ -65,9 +66,10 @@ def choose(opened: corpus.Corpus, source: Source, seed: int) -> Selection:
     if not len(frame):
         counts = ", ".join(f"{count:,} {when}" for when, count in left.items())
         raise TrainingError(f"No clip of {source.id!r} ({source.split}) is left: {counts}. Relax its filters.")
-    hours = source.hours
-    if hours > 0:
-        frame = _drawn(opened, frame, hours * 3600, seed)
+    if isinstance(source, TrainCorpus) and source.fraction < 1:
+        frame = frame.iloc[np.sort(_order(frame, seed)[: math.ceil(source.fraction * len(frame))])]
+    if source.hours > 0:
+        frame = _drawn(opened, frame, source.hours * 3600, seed)
     table = pa.Table.from_pandas(frame.rename(columns=_RENAMED)[[*TEXT, "seconds"]], preserve_index=False)
     return Selection(table.replace_schema_metadata(None), tuple(loaded.quarantined.itertuples(index=False, name=None)))
 
@@ -136,18 +138,22 @@ def _unknown_name(source: Source, column: str, frame: pd.DataFrame, unknown: set
     )
 
 
+def _order(frame: pd.DataFrame, seed: int) -> np.ndarray:
+    """Places of the clips, speaker by speaker in random order; a clip of an unknown speaker stands for itself."""
+    frame = frame.reset_index(drop=True).sort_values("clip", kind="stable")  # so that the table's order has no say
+    speakers = frame["client_id"].astype(str)
+    codes, values = pd.factorize(speakers.where(speakers != "", frame["clip"].astype(str)), sort=True)
+    place = np.random.default_rng(seed).permutation(len(values))
+    return frame.index.to_numpy()[np.argsort(place[codes], kind="stable")]
+
+
 def _drawn(opened: corpus.Corpus, frame: pd.DataFrame, wanted: float, seed: int) -> pd.DataFrame:
     """Clips of speakers in random order until `wanted` seconds are reached; the last speaker may be cut.
 
-    A clip of an unknown speaker stands for itself. Lengths that nothing tells are read from the audio's headers, of as
-    many clips as it takes; one without a readable header adds nothing, and will be set aside when it is decoded.
+    Lengths that nothing tells are read from the audio's headers, of as many clips as it takes; one without a readable
+    header adds nothing, and will be set aside when it is decoded.
     """
-    frame = frame.sort_values("clip", kind="stable")  # so that the order of the table does not matter
-    speakers = frame["client_id"].astype(str)
-    speakers = speakers.where(speakers != "", frame["clip"].astype(str))
-    codes, values = pd.factorize(speakers, sort=True)
-    place = np.random.default_rng(seed).permutation(len(values))
-    order = np.argsort(place[codes], kind="stable")
+    order = _order(frame, seed)
     seconds = frame["seconds"].to_numpy(float, copy=True)[order]
     files, clips = frame["file"].iloc[order], frame["clip"].iloc[order]
     if np.isnan(seconds).any():

@@ -57,7 +57,8 @@ def verdict(recipe: Recipe, limited: Recipe) -> str:
 def slice_note(made: Form, left: Sequence[str], missing: Sequence[str]) -> str:
     """Above a recipe that was made from a slice of Error analysis."""
     values = [words.value(v) for v in (*made.accents, *made.genders, *made.ages)]
-    said = f"Filled in from Error analysis: learn {', '.join(values)}, with each clip of the others {made.keep:g} % as often."
+    often = f"with each clip of the others {made.keep:g} % as often"
+    said = f"Filled in from Error analysis: learn {', '.join(values)}, {often}."
     if not values and missing:
         said = "Filled in from Error analysis, and it learns from all clips:"
     elif not values:
