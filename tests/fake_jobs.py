@@ -7,6 +7,7 @@ import os
 import signal
 import stat
 import subprocess
+import time
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,6 +66,9 @@ class Machine:
         job.message = f"exit {process.returncode}" if process.returncode else ""
 
     def cancel(self, job: Job) -> None:
+        end = time.monotonic() + 10
+        while job.id not in self.running and time.monotonic() < end:  # it was asked for, and is about to start
+            time.sleep(0.02)
         if self.running[job.id].poll() is None:
             os.killpg(self.running[job.id].pid, signal.SIGKILL)
 

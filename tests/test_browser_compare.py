@@ -66,9 +66,11 @@ def test_one_click_compares_two_lanes_and_a_third_joins(visit: Callable) -> None
     page.click("#lane-more")
     expect(page.locator(".comparison[aria-busy=false] .lane-card")).to_have_count(3)
     page.click("#lane-more")
+    expect(page.locator(".comparison[aria-busy=false] .lane-card")).to_have_count(4)
+    page.click("#lane-more")
     expect(page.locator(".comparison[aria-busy=false] .lane-card .problem")).to_contain_text("network")
     page.click("#lane-fewer")
-    expect(page.locator(".comparison[aria-busy=false] .lane-card")).to_have_count(3)
+    expect(page.locator(".comparison[aria-busy=false] .lane-card")).to_have_count(4)
     page.locator("#compare-words textarea, #compare-words input").first.fill("hedgehog")
     page.keyboard.press("Enter")
     expect(page.locator("#compare-cards .card").first).to_contain_text("hedgehog")
@@ -207,7 +209,7 @@ def test_what_cannot_be_compared_says_so_and_shows_a_way_out(visit: Callable) ->
     page = visit("&results=demo-en-greedy&results=made-up")
     expect(page.locator(".unlike")).to_contain_text("measured on different clips")
     expect(page.locator("#corpus-downloads")).to_be_hidden()
-    page.locator(".unlike .chip").click()
+    page.locator(".unlike .chip", has_text="demo-en-greedy with demo-en-beam").click()
     expect(page.locator(".corpora .verdict")).to_contain_text("beam with demo-lm makes fewer mistakes")
     close(page)
 
@@ -243,7 +245,7 @@ def test_a_blind_vote_reveals_and_counts(visit: Callable) -> None:
     expect(page.locator(".standing")).to_contain_text("2 votes in 1 visit")
     with page.expect_download() as download:
         page.locator("#vote-downloads [data-format=votes]").click()
-    assert "demo-en, greedy" in Path(download.value.path()).read_text()
+    assert "demo-en, beam + demo-lm" in Path(download.value.path()).read_text()
     close(page)
 
 

@@ -128,7 +128,7 @@ def test_from_a_bad_slice_to_a_checkpoint_in_every_tab(page, url: str) -> None:
     expect(page.locator("#finetune-register")).to_be_hidden()
     page.get_by_role("tab", name="Transcribe").click()
     page.locator("#checkpoint input").click()
-    expect(page.get_by_role("option", name="my scottish")).to_be_visible()
+    expect(page.get_by_role("option", name="my-scottish")).to_be_visible()
 
 
 def test_mistakes_are_told_while_typing_and_every_text_fits_a_phone(page, url: str) -> None:

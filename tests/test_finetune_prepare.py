@@ -169,6 +169,15 @@ def test_the_draw_changes_with_the_seed_only(tmp_path):
     assert first != chosen(tmp_path / "a", seed=2, hours=10 / 3600)
 
 
+def test_audio_that_was_freed_after_it_was_prepared_is_not_missed(tmp_path):
+    folder = with_audio(tmp_path / "c", 6, 0.5)
+    source, recipe = TrainCorpus("c", str(folder)), recipes.Recipe(name="x", train=(), dev=())
+    made = prepare.prepare(source, recipe, tmp_path / "shards", workers=1)
+    for clip in sorted((folder / "clips").iterdir()):
+        clip.unlink()
+        assert prepare.prepare(source, recipe, tmp_path / "shards", workers=1).folder == made.folder
+
+
 def test_a_fraction_is_of_the_clips_and_part_of_a_larger_one(tmp_path):
     folder = with_audio(tmp_path / "c", 30, 0.5)
     some, more = chosen(folder, fraction=0.25), chosen(folder, fraction=0.5)

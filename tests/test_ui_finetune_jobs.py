@@ -24,7 +24,7 @@ from asrdemo.finetune.precheck_report import Estimates, Report, Row
 from asrdemo.settings import Settings
 from asrdemo.transcribe import Transcriber
 from asrdemo.ui.build import build_ui, launch_options
-from asrdemo.ui.finetune import handlers, places
+from asrdemo.ui.finetune import handlers, places, run_handlers
 from asrdemo.ui.finetune.access import ClosedError
 from asrdemo.ui.finetune.handlers import Desk
 from asrdemo.ui.finetune.places import Job
@@ -202,6 +202,13 @@ def test_an_app_that_others_reach_spends_nothing(
     assert not places.offered(desk.services.settings)
     with pytest.raises(ClosedError, match="reached from other machines"):
         places.start(desk, TEXT, True, Job("t4-small"), 99)
+    folder, lock = runs._new_folder(
+        desk.services.settings.home / "runs", "far", "", TEXT, {"backend": "jobs", "job": {}}
+    )
+    lock.close()
+    process.write_json(folder / process.STATUS, {"state": "stopped"})
+    with pytest.raises(ClosedError, match="reached from other machines"):  # going on may rent what was not rented yet
+        run_handlers.resume(desk, "far")
     monkeypatch.setenv("SPACE_ID", "speech-lab/demo")  # where sign-in tells who may
     assert places.offered(desk.services.settings) and not server.jobs
 

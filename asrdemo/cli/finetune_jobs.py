@@ -18,7 +18,7 @@ from asrdemo.finetune import recipe as recipes
 
 JOBS = "jobs"
 _ONLY_THERE = {"flavour": "", "job_minutes": 0.0, "confirm": None, "corpora": "", "namespace": ""}
-_ONLY_HERE = {"processes": 1, "resume": False, "corpus_root": None}
+_ONLY_HERE = {"processes": 1, "resume": False, "corpus_root": None, "anyway": False}
 _LOST = ("interrupted", "failed")  # states of a run whose job may still be at work
 
 

@@ -121,13 +121,22 @@ class Corpus:
         places = np.unique(np.linspace(0, len(clips) - 1, min(SAMPLED, len(clips))).astype(int))
         chosen = [clips[int(i)] for i in places]
         names = hashlib.sha256("\n".join([str(len(clips)), *chosen]).encode())
-        known = self._archive.root / f"audio-{names.hexdigest()[:16]}.txt" if self._archive else None
-        if known and known.is_file():
+        where = hashlib.sha256(f"{names.hexdigest()} {self.clips.resolve()}".encode()).hexdigest()[:16]
+        known = (
+            self._archive.root / f"audio-{names.hexdigest()[:16]}.txt"
+            if self._archive
+            else self.home / "corpora" / f"audio-{where}.txt"
+        )
+        if self._archive and known.is_file():
             return known.read_text()
         self.take(clips, progress)
-        for clip in chosen:
-            names.update(_piece(self.clips / clip))
-        if known:
+        pieces = [_piece(self.clips / clip) for clip in chosen]
+        if not all(pieces) and known.is_file():  # a clip that is gone since is no change
+            return known.read_text()
+        for piece in pieces:
+            names.update(piece)
+        if self._archive or all(pieces):
+            known.parent.mkdir(parents=True, exist_ok=True)
             files.write_text(known, names.hexdigest()[:16], known.with_name(f".{known.name}.{os.getpid()}"))
         return names.hexdigest()[:16]
 

@@ -283,6 +283,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--run", type=Path, required=True, help="run directory")
     parser.add_argument("--resume", action="store_true", help="the job is found again in any case")
+    parser.add_argument(
+        "--anyway", action="store_true", help="means nothing here: the job looks the recipe over itself"
+    )
     args = parser.parse_args(argv)
     hub.quiet()
     try:

@@ -109,7 +109,12 @@ class Minder(TrainerCallback):
         evaluation begin where this one ends, or one that takes longer would follow every step."""
         self.run.clock.tick()
         self._evaluated = self.run.clock.spent
+        before = self.run.stopped
         if self.run.ended():
+            why = self.run.stopped
+            if not before and why.startswith("no better"):  # the watchdog's own reasons have their alerts
+                sentence = f"There was {why} (evaluation.patience). The best weights so far are kept."
+                self.run.alert([Alert(state.global_step, "patience", sentence, "stop")])
             control.should_training_stop = control.should_save = True
         return control
 

@@ -74,8 +74,8 @@ def opened(start: Start) -> list[Row]:
         rows.append(Row("weights", "ok", "All weights come from the base, the output layer too."))
     if not start.masks:
         sentence = (
-            "The base has a group-norm front end, which hears padding as silence: a clip's output depends a little on "
-            "the longest clip of its batch."
+            "The base has a group-norm front end, which hears padding as silence: in training, a clip's output depends "
+            "a little on the longest clip of its batch. Evaluation runs clips of equal length together."
         )
         rows.append(Row("front end", "ok", sentence))
     return rows

@@ -20,7 +20,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -61,7 +61,11 @@ def prepare(
     chosen = select.choose(opened, source, recipe.seed)
     most = recipe.clips.max_seconds if isinstance(source, TrainCorpus) else float("inf")
     rules = parts.Rules(recipe.normalisation, recipe.clips.min_seconds, most, texts=recipe.mode != "pretrain")
-    audio = opened.audio_fingerprint(Column(chosen.rows.column("name")), progress)
+    tell = progress or _silent
+    Path(home).mkdir(parents=True, exist_ok=True)
+    waiting = f"waiting for another process that unpacks {opened.name}"
+    with _alone(Path(home), lambda: tell(0, 0, waiting)) if opened.archived else nullcontext():
+        audio = opened.audio_fingerprint(Column(chosen.rows.column("name")), progress)
     key = _key([opened.fingerprint(source.split), audio], rules, chosen.rows)
     work = _Work(opened, chosen, rules, Path(home) / f"{source.split}-{key}", key, progress or _silent)
     if not work.up_to_date():

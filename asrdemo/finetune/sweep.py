@@ -202,10 +202,10 @@ def _constant(recipe: Recipe, corpus: str) -> Recipe:
 def _with(recipe: Mapping[str, Any], amount: float, corpus: str, sweep: str) -> dict[str, Any]:
     """The recipe with so much speech, and names that say so."""
     data = copy.deepcopy({key: recipe[key] for key in recipe if key != "smoke"})
-    whole = sum(source.get("hours", 0.0) for source in data["train"])
+    whole = sum(float(source.get("hours", 0.0)) for source in data["train"])
     for source in data["train"]:
         if corpus in ("", source["id"]):
-            share = source.get("hours", 0.0) / whole if whole and not corpus else 1.0
+            share = float(source.get("hours", 0.0)) / whole if whole and not corpus else 1.0
             source["hours"] = amount * share
     data["name"] = _run_name(sweep, amount)
     if title := (data.get("publish") or {}).get("title"):

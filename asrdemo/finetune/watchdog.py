@@ -100,7 +100,13 @@ class Watchdog:
         found = []
         silent, recited = blank_share >= BLANK, letters is not None and letters <= 1
         if step >= self.patient_until and (silent or recited):
-            seen = f"{100 * blank_share:.1f} % of the frames are blank" if silent else "A single letter is written"
+            seen = (
+                f"{100 * blank_share:.1f} % of the frames are blank"
+                if silent
+                else "A single letter is written"
+                if letters
+                else "Nothing is written"
+            )
             found += self._once(
                 step, "collapse",
                 f"{seen} after {step} steps: the model has collapsed{' to silence' if silent else ''}. Start again "

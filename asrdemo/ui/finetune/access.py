@@ -88,15 +88,20 @@ def limited(settings: Settings, recipe: Recipe) -> Recipe:
     return dataclasses.replace(recipe, batches=dataclasses.replace(recipe.batches, max_minutes=minutes))
 
 
+def check_queue(settings: Settings) -> None:
+    """Raises BusyError on a demo, where strangers start runs, while DEMO_QUEUE of them train or wait."""
+    if settings.finetune == "demo":
+        active = len(runs.queue(settings.home))
+        if active >= DEMO_QUEUE:
+            raise BusyError(f"{active} runs train or wait here already, and this is a demo. Come back in some minutes.")
+
+
 def make_room(settings: Settings) -> None:
-    """On a demo, where strangers start runs: the oldest that are over leave, DEMO_KEPT stay. Raises BusyError while
-    DEMO_QUEUE train or wait."""
+    """On a demo: the oldest runs that are over leave, DEMO_KEPT stay. Raises what `check_queue` raises."""
+    check_queue(settings)
     if settings.finetune != "demo":
         return
     found = runs.runs(settings.home)
-    active = sum(run.active for run in found)
-    if active >= DEMO_QUEUE:
-        raise BusyError(f"{active} runs train or wait here already, and this is a demo. Come back in some minutes.")
     for run in [run for run in found if not run.active][DEMO_KEPT:]:
         shutil.rmtree(run.folder, ignore_errors=True)
 

@@ -21,7 +21,9 @@ def registered_as(desk: Desk, run: Run) -> str:
     services = desk.services
     made = services.settings.home / registries.REGISTERED
     own = [spec for spec in services.registry.checkpoints.values() if spec.path and spec.path.parent == made]
-    return next((spec.id for spec in own if spec.note.endswith(f"From the run {run.name}.")), "")
+    said = f"From the run {run.name}."  # a name that is free again is given again, to a run that began later
+    named = [spec for spec in own if spec.note.endswith(said) and spec.path and spec.path.is_dir()]
+    return next((spec.id for spec in named if spec.path and spec.path.stat().st_mtime >= run.started), "")
 
 
 def evaluate(desk: Desk, name: str) -> None:
@@ -70,10 +72,11 @@ def missing(desk: Desk, recipe: Recipe, known_as: str) -> list[str]:
     return [id for id in both if id not in found]
 
 
-def going_on(desk: Desk, known_as: str) -> str:
-    """How far an evaluation of the checkpoint is, "" where none runs."""
-    for job in jobs.jobs(desk.services.settings.home):
-        if known_as and job.state == "running" and known_as in job.arguments:
+def going_on(desk: Desk, recipe: Recipe | None, known_as: str) -> str:
+    """How far an evaluation of the checkpoint or its base is, "" where none runs."""
+    both = _both(desk, recipe, known_as) if recipe and known_as else []
+    for job in jobs.jobs(desk.services.settings.home) if both else ():
+        if job.state == "running" and set(both) & {*job.arguments}:
             return f"{job.done:,} of {job.total:,} clips" if job.total else job.note or "starting"
     return ""
 
@@ -112,4 +115,4 @@ def _results(desk: Desk, recipe: Recipe, ids: list[str]) -> dict[str, str]:
         if id.get("id") in ids and (clips.get("name"), clips.get("split"), clips.get("limit")) == (corpus, split, None):
             same = tuple(str(decoder.get(name)) for name in ("kind", "lm", "alpha", "beta"))
             by.setdefault(same, {}).setdefault(id["id"], result.name)
-    return max(by.values(), key=len, default={})
+    return max(by.values(), key=lambda found: (len(found), ids[0] in found), default={})

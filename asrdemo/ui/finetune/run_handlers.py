@@ -12,7 +12,7 @@ from asrdemo.finetune import card_scores, contents, runs, scores, sweep
 from asrdemo.finetune import recipe as recipes
 from asrdemo.finetune.recipe import Recipe
 from asrdemo.finetune.runs import Run
-from asrdemo.ui.finetune import charts, markup, outcome, run_html, scores_html, sweep_html
+from asrdemo.ui.finetune import access, charts, markup, outcome, run_html, scores_html, sweep_html
 from asrdemo.ui.finetune.handlers import Desk
 from asrdemo.ui.finetune.history import History
 
@@ -63,7 +63,7 @@ def watch(desk: Desk, name: str = "", problem: str = "") -> Watch:
     history = _history(desk, run)
     recipe = _recipe(run)
     known_as = outcome.registered_as(desk, run)
-    evaluating = outcome.going_on(desk, known_as)
+    evaluating = outcome.going_on(desk, recipe, known_as)
     live = bool(evaluating) or any(each.active for each in found)
     listed = run_html.list_html(found[:MOST_LISTED], run.name, len(found), live, runs.eta)
     last: dict[str, Any] = next(
@@ -167,8 +167,13 @@ def stop(desk: Desk, name: str) -> None:
 
 
 def resume(desk: Desk, name: str) -> None:
-    """Go on from the last checkpoint. Raises what runs.resume raises."""
-    runs.resume(desk.services.settings.home, name)
+    """Go on from the last checkpoint. Raises what runs.resume raises, ClosedError where that may rent a machine and
+    nothing may be spent, BusyError on a demo whose queue is full."""
+    settings = desk.services.settings
+    if runs.read(settings.home, name).backend != "local":
+        access.may_spend(settings)
+    access.check_queue(settings)
+    runs.resume(settings.home, name)
 
 
 def register(desk: Desk, name: str) -> str:

@@ -142,7 +142,7 @@ def _alerts(alerts: Sequence[Mapping[str, Any]]) -> str:
 def _outcome(known_as: str, links: Sequence[tuple[str, str]], evaluating: str) -> str:
     if not known_as:
         return ""
-    doing = f". Evaluating it now: {escape(evaluating)}" if evaluating else ""
+    doing = f". Evaluating now: {escape(evaluating)}" if evaluating else ""
     onward = "".join(f' <a class="plain" href="{escape(address)}">{escape(title)}</a>' for title, address in links)
     return f'<p class="outcome">✓ In every tab as <b>{escape(known_as)}</b>{doing}{onward}</p>'
 
