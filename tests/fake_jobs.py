@@ -7,8 +7,8 @@ import os
 import signal
 import stat
 import subprocess
-import time
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
