@@ -491,7 +491,8 @@ def test_the_command_line_looks_the_recipe_over_first(finished, tones, tmp_path,
 
 def test_killed_again_and_again_it_ends_with_every_step(finished, tones, tmp_path):
     """kill -9 at random moments of the real trainer, in a process of its own. ASRDEMO_KILLS=20 for the long version."""
-    kills, steps = int(os.environ.get("ASRDEMO_KILLS", "2")), 40
+    kills = int(os.environ.get("ASRDEMO_KILLS", "2"))
+    steps = max(40, 15 * kills)
     recipe = tuning_recipe(
         tones, finished[2], batches={"max_steps": steps}, evaluation={"save_minutes": 0.005, "every_steps": 13}
     )
@@ -513,7 +514,8 @@ def test_killed_again_and_again_it_ends_with_every_step(finished, tones, tmp_pat
         if process.exitcode == 0:
             break
         assert process.exitcode == -signal.SIGKILL, log.read_text()[-2000:]
-    assert process.exitcode == 0 and killed
+    print(f"killed {killed} times")
+    assert process.exitcode == 0 and killed > kills / 2
     assert [m["step"] for m in metrics(run) if "loss" in m] == list(range(1, steps + 1))
     whole = tune(finished, tones, tmp_path / "whole", batches={"max_steps": steps})
     assert losses(run) == pytest.approx(losses(whole), rel=1e-3)
